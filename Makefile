@@ -1,0 +1,60 @@
+# Every target does its own set-up: a virtual environment and what it needs from PyPI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+DEMO ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow lint format view bench docs clean
+
+help:  ## What can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python >= 3.11 is needed: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.viewer: $(VENV)/.made pyproject.toml constraints.txt
+	$(INSTALL) -e '.[viewer]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.viewer $(VENV)/.core
+
+demo: $(VENV)/.core  ## The whole path on the embedded example, into $(DEMO)/
+	$(BIN)/dfar demo --out $(DEMO)
+
+view: $(VENV)/.viewer demo  ## Browse the demo in Streamlit
+	$(BIN)/dfar view $(DEMO)/items $(DEMO)/runs/* --judgements $(DEMO)/judgements.csv
+
+lint: $(VENV)/.dev  ## ruff (lint, format, docstrings) and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint  ## Lint, types, tests and doctests (under 12 minutes)
+	$(BIN)/python -m pytest -m 'not slow'
+
+slow: $(VENV)/.dev  ## What takes too long for every change
+	$(BIN)/python -m pytest -m slow
+
+format: $(VENV)/.dev  ## Put the code into ruff's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## Benchmarks against peers in the same run
+	$(BIN)/python benchmarks/agreement_alpha.py
+	$(BIN)/python benchmarks/near_duplicates.py
+
+docs: $(VENV)/.dev  ## Write docs/cli.md from the commands' help
+	$(BIN)/python docs/write_cli_reference.py
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,181 @@
+"""Items folders: parquet per split, the long tables, and a manifest that is written last.
+
+On disk ``label`` is an integer index into the options of the primary question, so that ``datasets`` reads a real
+ClassLabel; in memory it is the option's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from dfar_toolkit.errors import TableError
+from dfar_toolkit.files.digest import file_digest
+from dfar_toolkit.files.swap import MANIFEST, is_ours, settle
+from dfar_toolkit.tables import conform
+
+FORMAT: Final = "dfar-items"
+FORMAT_VERSION: Final = 1
+LONG_TABLES: Final = ("annotations", "raters", "targets", "questions")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsFolder:
+    """An items folder in memory: the tables of all splits, and what stands beside them."""
+
+    path: Path
+    items: pl.DataFrame
+    annotations: pl.DataFrame
+    raters: pl.DataFrame
+    targets: pl.DataFrame
+    questions: pl.DataFrame
+    manifest: dict[str, Any]
+    audit: list[dict[str, Any]]
+    agreement: list[dict[str, Any]]
+
+    @property
+    def options(self) -> list[str]:
+        """Options of the primary question, in order."""
+        return list(self.questions["options"][0])
+
+    @property
+    def question(self) -> str:
+        """The primary question's id."""
+        return str(self.questions["question"][0])
+
+
+def write_tables(
+    folder: Path, *, items: pl.DataFrame, long_tables: Mapping[str, pl.DataFrame], options: list[str]
+) -> None:
+    """Write ``data/<config>/<split>.parquet`` and one parquet per long table, rows in the order given."""
+    coded = items.with_columns(label_to_code(options))
+    for (config, split), part in coded.group_by("config", "split", maintain_order=True):
+        target = folder / "data" / str(config) / f"{split}.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_parquet(part, target)
+    for name in LONG_TABLES:
+        _write_parquet(plain_types(long_tables[name]), folder / f"{name}.parquet")
+
+
+def plain_types(frame: pl.DataFrame) -> pl.DataFrame:
+    """Enumerations as text: readers other than polars then see plain strings."""
+    return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
+
+
+def label_to_code(options: list[str]) -> pl.Expr:
+    """The label's position among the options; null stays null."""
+    codes = list(range(len(options)))
+    return pl.col("label").replace_strict(options, codes, return_dtype=pl.Int64).alias("label")
+
+
+def code_to_label(options: list[str]) -> pl.Expr:
+    """The option's name at the position that ``label`` holds; null stays null."""
+    codes = list(range(len(options)))
+    return pl.col("label").replace_strict(codes, options, return_dtype=pl.String).alias("label")
+
+
+def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    frame.write_parquet(path, compression="zstd", statistics=True)
+
+
+def write_json(folder: Path, name: str, content: object) -> None:
+    """Write JSON with sorted keys and a final newline; the same content gives the same bytes."""
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (folder / name).write_text(text + "\n", encoding="utf-8")
+
+
+def file_facts(folder: Path) -> dict[str, dict[str, object]]:
+    """Size, sha256 and, for parquet, rows of every file below ``folder`` but the manifest, by relative name."""
+    facts: dict[str, dict[str, object]] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+        fact: dict[str, object] = {"sha256": file_digest(path), "n_bytes": path.stat().st_size}
+        if path.suffix == ".parquet":
+            fact["rows"] = int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        facts[path.relative_to(folder).as_posix()] = fact
+    return facts
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of an items folder.
+
+    Raises:
+        TableError: There is no such folder, it is not whole, or it is not an items folder.
+    """
+    folder = Path(folder)
+    settle(folder)
+    if not folder.is_dir():
+        raise TableError(f"{folder}: wanted an items folder, found {'a file' if folder.exists() else 'nothing'} there.")
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise TableError(f"{folder}: wanted an items folder, found no {MANIFEST}. Write one with `dfar build`.")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TableError(f"{path}: not valid JSON ({error}). Build the folder again.") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise TableError(f'{path}: wanted "format": "{FORMAT}", found {found!r}. This is not an items folder.')
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise TableError(
+            f"{path}: this release reads format version {FORMAT_VERSION}, found {manifest.get('format_version')}."
+        )
+    return manifest
+
+
+def read_items(folder: Path | str, *, verify: bool = True) -> ItemsFolder:
+    """Read an items folder, all splits stacked in the manifest's order.
+
+    Args:
+        folder: The folder that ``dfar build`` wrote.
+        verify: Compare the sha256 of every file with the manifest first.
+
+    Raises:
+        TableError: The folder is absent or not whole, or a file differs from the manifest.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if verify:
+        _verify(folder, manifest)
+    tables = {name: conform(pl.read_parquet(folder / f"{name}.parquet"), name, where=name) for name in LONG_TABLES}
+    options = list(tables["questions"]["options"][0])
+    parts = [
+        pl.read_parquet(folder / "data" / config / f"{split}.parquet").with_columns(code_to_label(options))
+        for config, facts in manifest["configs"].items()
+        for split in facts["splits"]
+    ]
+    return ItemsFolder(
+        path=folder,
+        items=conform(pl.concat(parts), "items", where=str(folder)),
+        manifest=manifest,
+        audit=_read_json_list(folder / "audit.json"),
+        agreement=_read_json_list(folder / "agreement.json"),
+        **tables,
+    )
+
+
+def read_previous_card(folder: Path) -> str | None:
+    """The card of an earlier build at this place, whose hand-written parts a new card keeps."""
+    settle(folder)
+    card = folder / "README.md"
+    return card.read_text(encoding="utf-8") if is_ours(folder) and card.is_file() else None
+
+
+def _read_json_list(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return rows
+
+
+def _verify(folder: Path, manifest: dict[str, Any]) -> None:
+    for name, fact in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise TableError(f"{folder}: the manifest lists {name}, which is not there. Build the folder again.")
+        if name != "README.md" and file_digest(path) != fact["sha256"]:
+            raise TableError(
+                f"{path}: its bytes differ from the manifest (sha256). It was changed after the build; build it again."
+            )

@@ -1,0 +1,53 @@
+"""Judgements files: Good/Bad (or any other scale) verdicts on reasons, by people or judge models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from dfar_toolkit.errors import TableError
+from dfar_toolkit.tables import HUMAN_RUN, conform
+from dfar_toolkit.tabular import read_table
+
+DEFAULT_QUESTION: Final = "reason_ok"
+
+
+def read_judgements(
+    path: Path | str, *, questions: pl.DataFrame | None = None, separator: str | None = None
+) -> pl.DataFrame:
+    """Read judgements as the table of that name.
+
+    The least that a file needs: ``judge_id``, ``run_id``, ``item_id`` and ``value`` (or ``score``). A row about a human
+    reason has run ``human`` and, in the column ``rating``, the 1-based number of that person's rating of the item;
+    its output id is ``human/<rating_id>``. ``question`` is what the judges were asked, ``reason_ok`` where absent.
+
+    Args:
+        path: JSONL, CSV, TSV or Parquet.
+        questions: Questions of the items; names the primary one in output ids. Not needed where the file has
+            ``output_id``.
+        separator: Separator of a CSV file, where it is not a comma.
+
+    Raises:
+        TableError: The file is absent, unreadable, lacks columns or repeats a key.
+    """
+    path = Path(path)
+    frame = read_table(path, separator=separator, columns=["judge_id", "run_id", "item_id"])
+    if "value" not in frame.columns and "score" not in frame.columns:
+        raise TableError(f'{path}: judgements need "value" (such as good or bad) or "score"; found {frame.columns}.')
+    if "question" not in frame.columns:
+        frame = frame.with_columns(pl.lit(DEFAULT_QUESTION).alias("question"))
+    if "output_id" not in frame.columns:
+        if questions is None:
+            raise TableError(f'{path}: without a column "output_id" the items are needed to name the outputs judged.')
+        frame = frame.with_columns(_output_id(frame, primary=str(questions["question"][0])))
+    return conform(frame, "judgements", where=str(path))
+
+
+def _output_id(frame: pl.DataFrame, *, primary: str) -> pl.Expr:
+    sample = pl.col("sample").cast(pl.String).fill_null("0") if "sample" in frame.columns else pl.lit("0")
+    rating = pl.col("rating").cast(pl.String).fill_null("1") if "rating" in frame.columns else pl.lit("1")
+    model = pl.concat_str([pl.col("run_id"), pl.col("item_id"), pl.lit(primary), sample], separator="/")
+    human = pl.lit(f"{HUMAN_RUN}/") + pl.col("item_id") + "#" + rating
+    return pl.when(pl.col("run_id") == HUMAN_RUN).then(human).otherwise(model).alias("output_id")

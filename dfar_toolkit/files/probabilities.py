@@ -1,0 +1,148 @@
+"""Label probabilities as people write them, to lists in the order of a question's options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from dfar_toolkit.errors import TableError
+
+_UNIT: Final = "\x1f"  # joins names for a comparison; cannot occur in a name that was typed
+
+
+def ordered_probabilities(frame: pl.DataFrame, *, questions: pl.DataFrame, where: str) -> pl.DataFrame:
+    """The frame with ``label_probs`` as lists in the order of the question's options, and ``options`` saying so.
+
+    Given are lists (in the order of the row's ``options``, else of the question's), objects from option to
+    probability, or either as JSON text. Null and empty stay null.
+
+    Args:
+        frame: Rows with ``item_id``, ``question`` and ``label_probs``.
+        questions: The questions with their options.
+        where: File named in errors.
+
+    Raises:
+        TableError: An option is missing or unknown, or a number is not between 0 and 1.
+    """
+    options = dict(zip(questions["question"], questions["options"], strict=True))
+    unknown = [q for q in frame["question"].unique().sort() if q not in options]
+    if unknown:
+        raise TableError(f"{where}: unknown question {unknown[0]!r}; the items have {', '.join(map(repr, options))}.")
+    numbered = frame.with_row_index("row_in_file")
+    parts = [
+        _one_question(part, wanted=list(options[str(question)]), where=where)
+        for (question,), part in numbered.group_by("question", maintain_order=True)
+    ]
+    return pl.concat(parts, how="diagonal_relaxed").sort("row_in_file").drop("row_in_file") if parts else frame
+
+
+def most_probable() -> pl.Expr:
+    """``label`` as the option with the highest probability; null where several share it or none is known."""
+    probs = pl.col("label_probs")
+    unique = probs.list.eval(pl.element() == pl.element().max()).list.sum() == 1
+    best = pl.col("options").list.get(probs.list.arg_max(), null_on_oob=True)
+    return pl.when(unique).then(best).otherwise(None).alias("label")
+
+
+def _one_question(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> pl.DataFrame:
+    by_option = _by_option(part, wanted=wanted, where=where)
+    _check(by_option, part["item_id"], wanted=wanted, where=where)
+    given = pl.any_horizontal(pl.all().is_not_null())
+    listed = by_option.select(pl.when(given).then(pl.concat_list(wanted)).otherwise(None).alias("label_probs"))
+    named = pl.lit(list(wanted), dtype=pl.List(pl.String)).alias("options")
+    return part.with_columns(listed["label_probs"].cast(pl.List(pl.Float64))).with_columns(named)
+
+
+def _by_option(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> pl.DataFrame:
+    """One column per wanted option, null where the row gives no number for it."""
+    probs = part["label_probs"]
+    if probs.dtype == pl.String:
+        probs = _decoded(probs, wanted=wanted, where=where)
+    if probs.dtype == pl.Null:
+        return pl.DataFrame({name: pl.Series([None] * len(part), dtype=pl.Float64) for name in wanted})
+    if isinstance(probs.dtype, pl.Struct):
+        fields = probs.struct.unnest()
+        strange = [c for c in fields.columns if c not in wanted and fields[c].null_count() < len(fields)]
+        if strange:
+            item = part.filter(fields[strange[0]].is_not_null())["item_id"][0]
+            raise TableError(
+                f"{where}: label_probs of item {item} name the option {strange[0]!r}; "
+                f"the question has {', '.join(wanted)}. Rename it in the file."
+            )
+        absent = [pl.lit(None, dtype=pl.Float64).alias(c) for c in wanted if c not in fields.columns]
+        return fields.with_columns(absent).select(wanted)
+    return _from_lists(part, probs, wanted=wanted, where=where)
+
+
+def _from_lists(part: pl.DataFrame, probs: pl.Series, *, wanted: Sequence[str], where: str) -> pl.DataFrame:
+    probs = probs.cast(pl.List(pl.Float64))
+    wrong = (probs.list.len() != len(wanted)) & (probs.list.len() > 0)
+    if wrong.any():
+        item = part.filter(wrong)["item_id"][0]
+        raise TableError(
+            f"{where}: label_probs of item {item} must give one number for each of {', '.join(wanted)}; "
+            f"found {probs.filter(wrong)[0].to_list()}."
+        )
+    order = _row_options(part)
+    if order is None:
+        return pl.DataFrame({name: probs.list.get(i, null_on_oob=True) for i, name in enumerate(wanted)})
+    same_set = order.is_null() | (order.list.sort().list.join(_UNIT) == _UNIT.join(sorted(wanted)))
+    if not same_set.all():
+        found = order.filter(~same_set)[0].to_list()
+        raise TableError(f"{where}: options must be {', '.join(wanted)} in any order, found {', '.join(found)}.")
+    frame = pl.DataFrame({"probs": probs, "order": order})
+    own = pl.lit(list(wanted), dtype=pl.List(pl.String))
+    frame = frame.with_columns(pl.col("order").fill_null(own))
+    place = {name: pl.col("order").list.eval(pl.element() == name).list.arg_max() for name in wanted}
+    return frame.select(pl.col("probs").list.get(place[name], null_on_oob=True).alias(name) for name in wanted)
+
+
+def _row_options(part: pl.DataFrame) -> pl.Series | None:
+    if "options" not in part.columns or part["options"].null_count() == len(part):
+        return None
+    order = part["options"]
+    return order.str.json_decode(pl.List(pl.String)) if order.dtype == pl.String else order.cast(pl.List(pl.String))
+
+
+def _decoded(texts: pl.Series, *, wanted: Sequence[str], where: str) -> pl.Series:
+    """JSON text to lists or objects; both may not be mixed in one file."""
+    start = texts.str.strip_chars_start().str.slice(0, 1)
+    if (start == "{").any():
+        dtype: pl.DataType = pl.Struct(dict.fromkeys(_keys(texts, where), pl.Float64) or {wanted[0]: pl.Float64})
+    else:
+        dtype = pl.List(pl.Float64)
+    try:
+        return texts.str.json_decode(dtype)
+    except pl.exceptions.PolarsError as error:
+        bad = texts.drop_nulls()[0]
+        raise TableError(
+            f'{where}: label_probs must be JSON such as [0.8, 0.2] or {{"{wanted[0]}": 0.8, ...}} in every row; '
+            f"found text such as {bad[:60]!r} that does not fit ({str(error).splitlines()[0]})."
+        ) from error
+
+
+def _keys(texts: pl.Series, where: str) -> list[str]:
+    """Names of the options in JSON objects written as text."""
+    inferred = texts.drop_nulls().str.json_decode(infer_schema_length=None).dtype
+    if not isinstance(inferred, pl.Struct):
+        raise TableError(f"{where}: label_probs mixes JSON objects with other JSON; write objects in every row.")
+    return [field.name for field in inferred.fields]
+
+
+def _check(by_option: pl.DataFrame, item_ids: pl.Series, *, wanted: Sequence[str], where: str) -> None:
+    some, every = (f(pl.all().is_not_null()) for f in (pl.any_horizontal, pl.all_horizontal))
+    incomplete = by_option.select((some & ~every).alias("bad"))["bad"]
+    if incomplete.any():
+        at = int(incomplete.arg_max() or 0)
+        absent = [c for c in wanted if by_option[c][at] is None]
+        raise TableError(f"{where}: label_probs of item {item_ids[at]} give no number for {', '.join(absent)}.")
+    outside = by_option.select(
+        pl.any_horizontal(~pl.all().cast(pl.Float64).is_between(0, 1 + 1e-9) & pl.all().is_not_null()).alias("bad")
+    )["bad"]
+    if outside.any():
+        at = int(outside.arg_max() or 0)
+        raise TableError(
+            f"{where}: label_probs of item {item_ids[at]} must lie between 0 and 1, found {list(by_option.row(at))}."
+        )

@@ -1,0 +1,31 @@
+"""Where tests find the published files, and a seed for hypothesis that does not wander in CI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def _shared(folder: str) -> Path:
+    shared = Path(os.environ.get("DFAR_SHARED", _ROOT.parent / "shared")) / folder
+    if not shared.is_dir():
+        pytest.skip(f"the folder {folder}/ with the published files is not here (set DFAR_SHARED)")
+    return shared
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    return _shared("data")
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    return _shared("cases")
