@@ -28,7 +28,9 @@ Floats = npt.NDArray[np.float64]
 Formula = Callable[[Floats], Floats]
 Interval = Literal["bootstrap", "jackknife"]
 
-_CELLS = 4_000_000  # weights held at once: 32 MB
+COLLAPSED: Final = "no interval: every bootstrap draw gives the same value"
+_EQUAL: Final = 1e-12  # draws that differ by less differ by rounding alone
+_CELLS: Final = 4_000_000  # weights held at once: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,8 @@ def estimate(
         The estimate; ``n`` counts items, ``n_units`` units.
 
     Undefined:
-        Where the formula is; without an interval for fewer than two units. Bootstrap draws in which the formula is
-        undefined are counted in the note.
+        Where the formula is. Without an interval for fewer than two units, and where all bootstrap draws are equal
+        ([1, 1] would claim certainty). Draws in which the formula is undefined are counted in the note.
 
     Example:
         Three of four items are right.
@@ -264,8 +266,10 @@ def _bootstrap(
     if len(defined) == 0:
         return replace(point, note=note)
     tail = (1 - point.confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return replace(point, low=float(low), high=float(high), note=note)
+    low, high = (float(end) for end in np.quantile(defined, [tail, 1 - tail]))
+    if high - low <= _EQUAL:
+        return replace(point, note="; ".join(filter(None, [note, COLLAPSED])))
+    return replace(point, low=low, high=high, note=note)
 
 
 def bootstrap_weights(times: Floats, size: int, rng: np.random.Generator) -> Floats:

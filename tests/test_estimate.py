@@ -128,11 +128,16 @@ class TestEstimate:
         assert str(found) == "mean is undefined: nobody answered (n = 2)"
 
     def test_undefined_draws_are_counted(self) -> None:
-        # Of two items one has the denominator: a draw misses it with probability 1/4.
-        found = estimate("ratio", collapse([[1, 1], [0, 0]]), mean, n_boot=1000)
+        # Of three items two have the denominator: a draw misses both with probability (1/3)^3 = 1/27.
+        found = estimate("ratio", collapse([[1, 1], [3, 1], [0, 0]]), mean, n_boot=1000)
         missed = int(found.note.split()[0])
         assert found.note.endswith("of 1000 bootstrap draws undefined")
-        assert 190 < missed < 310
+        assert 15 < missed < 65
+
+    def test_equal_draws_are_no_interval(self) -> None:
+        found = estimate("mean", collapse(rows_of([1.0, 1.0, 1.0])), mean)
+        assert (found.value, np.isnan(found.low), np.isnan(found.high)) == (1.0, True, True)
+        assert found.note == "no interval: every bootstrap draw gives the same value"
 
     @pytest.mark.parametrize("bad", [{"confidence": 1.0}, {"confidence": 0}, {"n_boot": 0}, {"ci": "student"}])
     def test_bad_arguments(self, bad: dict[str, object]) -> None:

@@ -1,0 +1,197 @@
+"""Outputs joined with items: one row per run and evaluated item, with what became of the answer.
+
+The denominator is the items of the splits that occur in the file (or the splits asked for). An item without an
+output is missing, one whose output carries an error has failed, one whose text gave no label is unparsed: all three
+stay in, with a null prediction, and are told apart in ``state``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from dfar_toolkit.errors import TableError
+
+STATES = ("answered", "unparsed", "failed", "missing")
+
+
+class Answers(NamedTuple):
+    """Runs by evaluated items.
+
+    ``frame`` has ``run_id, item_id, split, group, leak_kind, label`` (gold, null where people tied), ``label_pred``
+    (null where unanswered) and ``state``, in the order of the runs and items. ``outputs`` are the output rows of
+    the question that were looked at, every sample of them, with ``label_pred`` and ``state``. ``items`` are the
+    evaluated items; ``note`` says what was set aside or renamed.
+    """
+
+    frame: pl.DataFrame
+    items: pl.DataFrame
+    outputs: pl.DataFrame
+    options: tuple[str, ...]
+    note: str
+
+
+def join_outputs(
+    outputs: pl.DataFrame,
+    items: pl.DataFrame,
+    *,
+    split: str | Sequence[str] | None = None,
+    question: str | None = None,
+    options: Sequence[str] | None = None,
+    label_map: Mapping[str, str] | None = None,
+    targets: pl.DataFrame | None = None,
+) -> Answers:
+    """Put every run's answer beside the gold label of every evaluated item.
+
+    Looked at are rows of condition ``full`` that predict no particular annotator; with several samples per item,
+    sample 0. What is set aside is counted in the note. A run that has ``label_probs`` and not one label is given the
+    most probable option of each row (none where several share the highest).
+
+    Args:
+        outputs: The table outputs; several runs are kept apart.
+        items: The table items.
+        split: Splits to evaluate; None means those that occur in ``outputs``.
+        question: The question answered; needed where the outputs hold several.
+        options: Names of the labels in order; None means the gold labels of the items, sorted.
+        label_map: Renames the outputs' labels before they are compared.
+        targets: The table targets: gold is then its label for the question, not the item's own.
+
+    Returns:
+        The joined rows.
+
+    Raises:
+        TableError: No outputs, an item id that the items do not have, two outputs for one item, a label that is no
+            option, a question or split that is not there.
+    """
+    if not len(outputs):
+        raise TableError("score: outputs must have at least one row, found none; was the run finished?")
+    question = _question(outputs, question)
+    rows = outputs.filter(pl.col("question") == question)
+    plain = rows.filter(pl.col("condition") == "full", pl.col("annotator_id") == "")
+    if not len(plain):
+        raise TableError('score: no output has the condition "full" and an empty annotator_id; nothing to score.')
+    _check_items(plain, items)
+    golds = _golds(items, targets, question)
+    names = tuple(options) if options is not None else tuple(golds["label"].drop_nulls().unique().sort())
+    evaluated = evaluated_items(golds, plain, split=split)
+    plain = _labelled(plain, names, label_map)
+    first = _first_sample(plain)
+    frame = _crossed(first.select("run_id", "item_id", "label_pred", "state"), evaluated)
+    notes = [_aside(len(rows) - len(plain), "of another condition or for one annotator set aside")]
+    notes.append(_aside(len(plain) - len(first), "beside sample 0 set aside"))
+    elsewhere = plain.filter(~pl.col("item_id").is_in(evaluated["item_id"].implode()))
+    notes.append(_aside(len(elsewhere), "of other splits set aside"))
+    if label_map:
+        notes.append("labels renamed: " + ", ".join(f"{a} -> {b}" for a, b in label_map.items()))
+    return Answers(frame, evaluated, plain, names, "; ".join(n for n in notes if n))
+
+
+def evaluated_items(
+    items: pl.DataFrame, outputs: pl.DataFrame, *, split: str | Sequence[str] | None = None
+) -> pl.DataFrame:
+    """Items of the splits asked for, else of the splits of which ``outputs`` holds at least one item.
+
+    Args:
+        items: The table items.
+        outputs: Anything with ``item_id``.
+        split: Names of splits, or None.
+
+    Returns:
+        The rows of ``items`` that are the denominator, in their order.
+
+    Raises:
+        TableError: A split asked for does not exist.
+    """
+    if split is None:
+        present = items.filter(pl.col("item_id").is_in(outputs["item_id"].unique().implode()))
+        return items.filter(pl.col("split").is_in(present["split"].unique().implode()))
+    wanted = [split] if isinstance(split, str) else list(split)
+    known = items["split"].unique().sort().to_list()
+    absent = [s for s in wanted if s not in known]
+    if absent:
+        raise TableError(f'score: the items have no split "{absent[0]}"; found {", ".join(known)}.')
+    return items.filter(pl.col("split").is_in(wanted))
+
+
+def _question(outputs: pl.DataFrame, question: str | None) -> str:
+    found = outputs["question"].unique().sort().to_list()
+    if question is None and len(found) > 1:
+        raise TableError(f"score: outputs answer {len(found)} questions ({', '.join(found)}); choose one (question=).")
+    if question is not None and question not in found:
+        raise TableError(f'score: no output answers the question "{question}"; found {", ".join(found)}.')
+    return str(found[0]) if question is None else question
+
+
+def _check_items(outputs: pl.DataFrame, items: pl.DataFrame) -> None:
+    strange = outputs.filter(~pl.col("item_id").is_in(items["item_id"].implode()))["item_id"].unique().sort()
+    if len(strange):
+        known = f"such as {items['item_id'][0]!r}" if len(items) else "(there are no items)"
+        raise TableError(
+            f"score: every output must be about one of the items; {len(strange)} item ids are not among them, "
+            f"e.g. {strange[0]!r}; the items have ids {known}. Are these the right items?"
+        )
+
+
+def _golds(items: pl.DataFrame, targets: pl.DataFrame | None, question: str) -> pl.DataFrame:
+    kept = items.select("item_id", "split", "group", "leak_kind", "label")
+    if targets is None:
+        return kept
+    of_question = targets.filter(pl.col("question") == question).select("item_id", "label")
+    if not len(of_question):
+        known = ", ".join(targets["question"].unique().sort())
+        raise TableError(f'score: targets hold nothing for the question "{question}"; found {known or "no rows"}.')
+    return kept.drop("label").join(of_question, on="item_id", how="left", maintain_order="left")
+
+
+def _first_sample(plain: pl.DataFrame) -> pl.DataFrame:
+    """One row per run and item; of several samples number 0."""
+    several = plain.select((pl.len().over("run_id", "item_id") > 1).alias("several"))["several"]
+    first = plain.filter(~several | (pl.col("sample") == 0))
+    twice = first.filter(pl.struct("run_id", "item_id").is_duplicated())
+    if len(twice):
+        row = twice.row(0, named=True)
+        raise TableError(
+            f"score: one answer per run and item is wanted; item {row['item_id']!r} of run {row['run_id']!r} occurs "
+            "twice at sample 0 (rows differ in method, operator, k or draw); keep one of them."
+        )
+    return first
+
+
+def _labelled(rows: pl.DataFrame, names: tuple[str, ...], label_map: Mapping[str, str] | None) -> pl.DataFrame:
+    """``label_pred`` and ``state`` of each output."""
+    probs = pl.col("label_probs")
+    single = probs.list.eval(pl.element() == pl.element().max()).list.sum() == 1
+    order = pl.col("options").fill_null(pl.lit(list(names), dtype=pl.List(pl.String)))
+    best = pl.when(single).then(order.list.get(probs.list.arg_max(), null_on_oob=True))
+    no_label = pl.col("label").is_null().all().over("run_id")
+    label = pl.when(no_label & probs.is_not_null()).then(best).otherwise(pl.col("label"))
+    if label_map:
+        label = label.replace(dict(label_map))
+    failed = pl.col("error").is_not_null()
+    rows = rows.with_columns(pl.when(~failed).then(label).alias("label_pred"))
+    unknown = rows.filter(~pl.col("label_pred").is_in(list(names)))["label_pred"]
+    if len(unknown):
+        counts = unknown.value_counts(sort=True).sort("count", "label_pred", descending=[True, False])
+        shown = ", ".join(f"{value!r} ({count} times)" for value, count in counts.head(5).iter_rows())
+        more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
+        raise TableError(
+            f"score: labels must be one of {', '.join(names)}; found {shown}{more}. "
+            f"Rename them with --map {counts['label_pred'][0]}={names[0] if names else 'OPTION'}."
+        )
+    answered = pl.when(pl.col("label_pred").is_null()).then(pl.lit("unparsed")).otherwise(pl.lit("answered"))
+    state = pl.when(failed).then(pl.lit("failed")).otherwise(answered)
+    return rows.with_columns(state.alias("state"))
+
+
+def _crossed(answers: pl.DataFrame, evaluated: pl.DataFrame) -> pl.DataFrame:
+    """Every run by every evaluated item; what has no output is missing."""
+    runs = answers.select("run_id").unique().sort("run_id")
+    grid = runs.join(evaluated, how="cross", maintain_order="left_right")
+    joined = grid.join(answers, on=["run_id", "item_id"], how="left", maintain_order="left")
+    return joined.with_columns(pl.col("state").fill_null("missing"))
+
+
+def _aside(count: int, what: str) -> str:
+    return f"{count} output{'s' if count != 1 else ''} {what}" if count else ""
