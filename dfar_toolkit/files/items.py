@@ -84,8 +84,8 @@ def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
 
 
 def write_json(folder: Path, name: str, content: object) -> None:
-    """Write JSON with sorted keys and a final newline; the same content gives the same bytes."""
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    """Write JSON with keys in the order given (that of splits means something) and a final newline."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / name).write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,1 @@
+"""From source tables to a checked items folder: assemble, audit, split, card."""

@@ -1,0 +1,295 @@
+"""From a source's tables to a whole items folder: pseudonyms, aggregates, groups, split, leaks, audit, card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import polars as pl
+
+from dfar_toolkit.corpus.annotator_agreement import folder_agreement
+from dfar_toolkit.corpus.audit import AuditThresholds, Finding, audit, gate
+from dfar_toolkit.corpus.card import render_card
+from dfar_toolkit.corpus.composition import annotator_facts, config_facts, disagreement_facts
+from dfar_toolkit.corpus.croissant import croissant
+from dfar_toolkit.corpus.groups import item_groups
+from dfar_toolkit.corpus.leaks import mark_leaks
+from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
+from dfar_toolkit.corpus.records import near_record_pairs
+from dfar_toolkit.corpus.split import grouped_split
+from dfar_toolkit.corpus.targets import aggregate
+from dfar_toolkit.errors import SourceError
+from dfar_toolkit.files.digest import table_digest
+from dfar_toolkit.files.items import (
+    FORMAT,
+    FORMAT_VERSION,
+    LONG_TABLES,
+    file_facts,
+    plain_types,
+    read_previous_card,
+    write_json,
+    write_tables,
+)
+from dfar_toolkit.files.swap import MANIFEST, replacing
+from dfar_toolkit.sources.layout import SourceTables
+from dfar_toolkit.tables import conform, text_key
+
+SplitMethod = Literal["published", "grouped"]
+_TOOLS: Final = ("dfar-toolkit", "polars", "numpy", "rensa", "ftfy")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How to build: the split, what may pass the gate, whose ids are kept."""
+
+    split: SplitMethod = "published"
+    sizes: Mapping[str, float] | None = None
+    seed: int = 0
+    keep_ids: bool = False
+    accept: tuple[str, ...] = ()
+    thresholds: AuditThresholds = field(default_factory=AuditThresholds)
+    n_boot: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build wrote, what the audit found, and which findings fail the gate."""
+
+    path: Path
+    manifest: dict[str, Any]
+    findings: tuple[Finding, ...]
+    failed: tuple[Finding, ...]
+
+
+def build_items(
+    source: SourceTables,
+    out: Path,
+    *,
+    options: BuildOptions | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Built:
+    """Write the items folder of a source, whole or not at all, and audit it.
+
+    Args:
+        source: What :func:`dfar_toolkit.sources.read_source` read.
+        out: Folder to write; absent, empty or an earlier build.
+        options: Split, seed, gate; the published split by default.
+        progress: Called with a few words at each step.
+
+    Returns:
+        The manifest, the findings and those that fail the gate. The folder is written either way: a failed gate
+        is something to look at, and only publishing refuses it.
+
+    Raises:
+        SourceError: The source has no items.
+        TableError: A table breaks its contract, or the folder cannot be written.
+    """
+    options = options or BuildOptions()
+    tell = progress or (lambda _: None)
+    if source.items.height == 0:
+        raise SourceError(f"{source.info.name}: no items were read; nothing is written.")
+    tell("aggregating")
+    tables = _tables(source, options)
+    tell("looking for near-duplicates")
+    items, groups, split = _grouped(tables["items"], options)
+    tell("auditing")
+    findings = audit(items, tables["annotations"], tables["questions"], thresholds=options.thresholds)
+    failed = gate(findings, accept=options.accept)
+    tell("computing agreement")
+    agreement = folder_agreement(
+        tables["annotations"], tables["questions"], items, n_boot=options.n_boot, seed=options.seed
+    )
+    tell("writing")
+    tables["items"] = items = conform(items, "items", where=source.info.name)
+    with replacing(out) as folder:
+        write_tables(folder, items=items, long_tables=tables, options=_options(tables["questions"]))
+        manifest = _manifest(source, tables, options, folder=folder, groups=groups, split=split)
+        manifest["audit"] = {"failed": [f.finding for f in failed], "accepted": list(options.accept)}
+        write_beside(
+            folder,
+            manifest,
+            audit_rows=[asdict(f) | {"examples": list(f.examples)} for f in findings],
+            agreement_rows=_plain_rows(agreement),
+            previous=read_previous_card(out),
+        )
+    return Built(out, manifest, tuple(findings), tuple(failed))
+
+
+def write_beside(
+    folder: Path,
+    manifest: dict[str, Any],
+    *,
+    audit_rows: Sequence[Mapping[str, Any]],
+    agreement_rows: Sequence[Mapping[str, Any]],
+    previous: str | None,
+) -> None:
+    """Write audit, agreement, card and Croissant into a folder that has its tables, and the manifest last."""
+    write_json(folder, "audit.json", list(audit_rows))
+    write_json(folder, "agreement.json", list(agreement_rows))
+    schemas = table_schemas(folder, manifest)
+    manifest["files"] = file_facts(folder)
+    card = render_card(manifest, audit=audit_rows, agreement=agreement_rows, schemas=schemas, previous=previous)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_json(folder, "croissant.json", croissant(manifest, schemas=schemas, agreement=agreement_rows))
+    manifest["files"] = file_facts(folder)
+    write_json(folder, MANIFEST, manifest)
+
+
+def table_schemas(folder: Path, manifest: Mapping[str, Any]) -> dict[str, pl.Schema]:
+    """Columns of every config as they stand in the parquet files."""
+    schemas = {}
+    for config, facts in manifest["configs"].items():
+        split = next(iter(facts["splits"]))
+        schemas[config] = pl.read_parquet_schema(folder / "data" / config / f"{split}.parquet")
+    for name in LONG_TABLES:
+        schemas[name] = pl.read_parquet_schema(folder / f"{name}.parquet")
+    return {name: pl.Schema(schema) for name, schema in schemas.items()}
+
+
+def _options(questions: pl.DataFrame) -> list[str]:
+    return list(questions["options"][0])
+
+
+def _tables(source: SourceTables, options: BuildOptions) -> dict[str, pl.DataFrame]:
+    """The source's tables with pseudonyms, the aggregates, and the items with their primary target and reasons."""
+    annotations, raters = source.annotations, source.raters
+    if not options.keep_ids:
+        ids = pl.concat([annotations["annotator_id"], raters["annotator_id"]])
+        names = pseudonyms(ids, seed=options.seed)
+        annotations, raters = replace_ids(annotations, names), replace_ids(raters, names)
+    where = source.info.name
+    questions = conform(source.questions, "questions", where=where)
+    annotations = conform(annotations, "annotations", where=where)
+    targets = aggregate(annotations, questions)
+    primary = str(questions["question"][0])
+    items = _with_target(source.items, targets.filter(pl.col("question") == primary))
+    items = items.join(
+        _reasons(annotations.filter(pl.col("question") == primary)), on="item_id", how="left", maintain_order="left"
+    )
+    items = items.with_columns(
+        pl.col("reasons").fill_null(pl.lit([], dtype=pl.List(_REASON))),
+        text_key(pl.col("statement")).alias("text_key"),
+    )
+    return {
+        "items": items,
+        "annotations": plain_types(annotations.sort("item_id", "question", "rating_id", "value")),
+        "raters": plain_types(conform(raters, "raters", where=where).sort("annotator_id")),
+        "targets": targets,
+        "questions": questions,
+    }
+
+
+_REASON: Final = pl.Struct({"annotator_id": pl.String, "value": pl.String, "text": pl.String})
+
+
+def _reasons(annotations: pl.DataFrame) -> pl.DataFrame:
+    given = annotations.filter(pl.col("reason").str.strip_chars().str.len_chars() > 0)
+    reason = pl.struct("annotator_id", "value", pl.col("reason").alias("text")).alias("reasons")
+    return given.sort("rating_id", "value").group_by("item_id").agg(reason)
+
+
+def _with_target(items: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
+    """Label, counts and shares from people where they are known, else the label the source published."""
+    published = items["label"] if "label" in items.columns else None
+    bare = items.drop("label", "label_counts", "label_probs", strict=False)
+    joined = bare.join(
+        targets.select("item_id", "label", "label_counts", "label_probs"),
+        on="item_id",
+        how="left",
+        maintain_order="left",
+    )
+    if published is None:
+        return joined
+    unasked = pl.col("label_counts").is_null()
+    return joined.with_columns(pl.when(unasked).then(published).otherwise(pl.col("label")).alias("label"))
+
+
+class _Grouped(NamedTuple):
+    """Items with group, split and leaks, and what the manifest says of them."""
+
+    items: pl.DataFrame
+    groups: dict[str, Any]
+    split: dict[str, Any]
+
+
+def _grouped(items: pl.DataFrame, options: BuildOptions) -> _Grouped:
+    """Groups, the split asked for, and the leaks between the splits that result."""
+    near = near_record_pairs(items, threshold=options.thresholds.near, seed=options.seed)
+    groups = item_groups(items, near)
+    items = items.join(groups.frame, on="item_id", maintain_order="left")
+    facts: dict[str, Any] = {"method": options.split, "seed": options.seed, "note": ""}
+    if options.split == "grouped":
+        sizes = dict(options.sizes or _published_sizes(items))
+        dealt = grouped_split(items, sizes=sizes, seed=options.seed)
+        items = items.drop("split").join(dealt.frame, on="item_id", maintain_order="left")
+        place = pl.col("split").replace_strict(list(sizes), list(range(len(sizes))))
+        items = items.sort(place, maintain_order=True)
+        facts |= {"sizes": sizes, "note": dealt.note}
+    items = items.drop("leak_kind", "leak_of", "leak_against", strict=False)
+    items = items.join(mark_leaks(items, near), on="item_id", maintain_order="left")
+    return _Grouped(items, {"count": groups.n_groups, "largest": groups.largest, "note": groups.note}, facts)
+
+
+def _published_sizes(items: pl.DataFrame) -> dict[str, float]:
+    counts = items.group_by("split", maintain_order=True).len()
+    return {split: n / items.height for split, n in counts.iter_rows()}
+
+
+def _manifest(
+    source: SourceTables,
+    tables: Mapping[str, pl.DataFrame],
+    options: BuildOptions,
+    *,
+    folder: Path,
+    groups: Mapping[str, Any],
+    split: Mapping[str, Any],
+) -> dict[str, Any]:
+    items = tables["items"]
+    sizes = {name: (folder / f"{name}.parquet").stat().st_size for name in LONG_TABLES}
+    info = source.info
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": info.name,
+        "title": info.title,
+        "sources": [_source_facts(source)],
+        "rows": {name: frame.height for name, frame in tables.items()},
+        "configs": config_facts(items, folder),
+        "tables": {name: {"rows": tables[name].height, "n_bytes": sizes[name]} for name in LONG_TABLES},
+        "questions": plain_types(tables["questions"]).select("question", "kind", "options", "wording").to_dicts(),
+        "split": dict(split),
+        "groups": dict(groups),
+        "annotators": annotator_facts(tables["annotations"], tables["raters"], pseudonymous=not options.keep_ids),
+        "disagreement": disagreement_facts(tables["targets"], tables["questions"]),
+        "content_digest": {
+            "default": table_digest(items, "items"),
+            **{name: table_digest(plain_types(tables[name]), name) for name in LONG_TABLES},
+        },
+        "seed": options.seed,
+        "tools": {tool.replace("-", "_"): version(tool) for tool in _TOOLS},
+    }
+
+
+def _source_facts(source: SourceTables) -> dict[str, Any]:
+    info = source.info
+    return {
+        "name": info.name,
+        "title": info.title,
+        "licence": info.licence,
+        "homepage": info.homepage,
+        "citation": info.citation,
+        "languages": list(info.languages),
+        "task": info.task,
+        "notes": list(info.notes),
+        "files": [asdict(f) for f in source.files],
+        "dropped": [asdict(d) | {"examples": list(d.examples)} for d in source.dropped],
+        "repairs": list(source.repairs),
+    }
+
+
+def _plain_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows for JSON: undefined numbers as null."""
+    return frame.with_columns(pl.col(pl.Float64).fill_nan(None)).to_dicts()

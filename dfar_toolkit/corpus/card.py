@@ -1,0 +1,300 @@
+"""The dataset card: prose from ``datacards/``, every number from the manifest, the audit and the agreement.
+
+The prose is rendered in blocks between the markers ``<!-- dfar:begin NAME -->`` and ``<!-- dfar:end NAME -->``. When
+a card is rendered again, the blocks are replaced and everything outside them, written by hand, stays.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+import jinja2
+import polars as pl
+import yaml
+
+from dfar_toolkit.corpus.features import dataset_features
+from dfar_toolkit.corpus.front_matter import (
+    GENERATED,
+    Manifest,
+    class_labels,
+    dump_front_matter,
+    filled,
+    front_matter,
+    split_front_matter,
+)
+from dfar_toolkit.corpus.markdown import md_code, md_escape, md_fence, one_line
+from dfar_toolkit.corpus.templates import datacards_folder
+from dfar_toolkit.errors import TableError
+
+BLOCKS: Final = (
+    "summary", "composition", "judgements", "agreement", "audit", "changes", "fields", "splits", "loading",
+    "provenance", "use", "licence", "citation",
+)  # fmt: skip
+SHOWN: Final = 3  # examples of a finding that a card shows; audit.json has more
+_PAIRWISE: Final = "cohen_kappa"  # summarised: a set with many annotators has thousands of pairs
+_LONGEST: Final = 160  # characters of an example
+_MARKER: Final = re.compile(r"^<!-- dfar:(begin|end) (\S+) -->[ \t\r]*$", re.MULTILINE)
+_ANY_MARKER: Final = re.compile(r"<!--\s*dfar:")
+_ADDRESS: Final = re.compile(r"https?://[\w./~%?=&#+:@-]+")
+
+
+class FieldRow(NamedTuple):
+    """One column of a table as the card describes it."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+def render_card(
+    manifest: Manifest,
+    *,
+    audit: Sequence[Mapping[str, Any]],
+    agreement: Sequence[Mapping[str, Any]],
+    schemas: Mapping[str, pl.Schema],
+    previous: str | None = None,
+) -> str:
+    """The README.md of an items folder: YAML head and prose.
+
+    Args:
+        manifest: The manifest; its ``files`` need not name the card.
+        audit: The rows of ``audit.json``.
+        agreement: The rows of ``agreement.json``; undefined numbers are None.
+        schemas: The columns of the files, by configuration (``default``, ...) and by table (``annotations``, ...).
+        previous: The text of the card that is to be replaced. What stands outside its generated blocks is kept, and
+            so are keys of its head that are not generated.
+
+    Returns:
+        The text of the card. The same input gives the same text, and a card rendered over itself does not change.
+
+    Raises:
+        TableError: The manifest lacks a value that the card needs, or a marker of ``previous`` is missing, occurs
+            twice, or is not closed.
+    """
+    try:
+        head = front_matter(manifest, schemas=schemas)
+        body = _body(manifest, audit, agreement, schemas)
+    except (jinja2.UndefinedError, KeyError) as error:
+        raise TableError(
+            f"the card needs a value that the manifest, the audit or the agreement lacks ({one_line(error)}); "
+            "build the items folder again"
+        ) from error
+    if previous is None:
+        return dump_front_matter(head) + "\n" + body
+    kept, earlier = split_front_matter(previous)
+    head |= {key: value for key, value in kept.items() if key not in GENERATED}
+    return dump_front_matter(head) + _put_in(earlier, body)
+
+
+def _body(
+    manifest: Manifest,
+    audit: Sequence[Mapping[str, Any]],
+    agreement: Sequence[Mapping[str, Any]],
+    schemas: Mapping[str, pl.Schema],
+) -> str:
+    known = _prose("findings")
+
+    def looked_for(row: Mapping[str, Any]) -> str:
+        return str(known.get(row["finding"]) or row["note"] or row["finding"])
+
+    template = _environment().get_template("card.md.jinja")
+    return template.render(
+        manifest=manifest,
+        audit=audit,
+        agreement=[row for row in agreement if row["statistic"] != _PAIRWISE],
+        pairs=_pairs(agreement),
+        fields=_fields(manifest, schemas),
+        blocks=BLOCKS,
+        labelled=any(class_labels(manifest, schemas[name]) for name in manifest["configs"]),
+        loadable=list(filled(manifest["tables"])),
+        looked_for=looked_for,
+        shown=SHOWN,
+        one=1,
+    )
+
+
+def _pairs(agreement: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Per question the range of the pairwise coefficients, which would otherwise fill the card."""
+    by_question: dict[str, list[Mapping[str, Any]]] = {}
+    for row in agreement:
+        if row["statistic"] == _PAIRWISE:
+            by_question.setdefault(row["question"], []).append(row)
+    summaries = []
+    for question, rows in by_question.items():
+        values = [row["value"] for row in rows if row["value"] is not None]
+        sizes = [row["n"] for row in rows]
+        least, middle, most = (min(values), median(values), max(values)) if values else (None, None, None)
+        summaries.append(
+            {"question": question, "count": len(rows), "undefined": len(rows) - len(values),
+             "least": least, "median": middle, "most": most, "fewest": min(sizes), "largest": max(sizes)}
+        )  # fmt: skip
+    return summaries
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(datacards_folder()),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # Markdown: every slot goes through one of the filters below
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    filters: dict[str, Callable[..., str]] = {
+        "md": md_escape,
+        "code": md_code,
+        "bibtex": _bibtex,
+        "link": _link,
+        "count": _count,
+        "quantity": _quantity,
+        "number": _number,
+        "percent": _percent,
+        "share": _share,
+        "identifier": _identifier,
+        "example": _example,
+    }
+    environment.filters |= {name: _defined(function) for name, function in filters.items()}
+    return environment
+
+
+def _defined(function: Callable[..., str]) -> Callable[..., str]:
+    """The filter, except that a value which is not there raises before it is formatted."""
+
+    def checked(value: object, *further: object) -> str:
+        str(value)  # jinja's strict Undefined raises here, with the name of what is missing
+        return function(value, *further)
+
+    return checked
+
+
+def _bibtex(text: str) -> str:
+    return md_fence(text, language="bibtex")
+
+
+def _quantity(x: float | None) -> str:
+    return "unknown" if x is None else f"{x:,.10g}"
+
+
+def _number(x: float | None) -> str:
+    return "undefined" if x is None or x != x else f"{x:.3f}"
+
+
+def _percent(x: float) -> str:
+    return f"{100 * x:g} %"
+
+
+def _count(n: int | None) -> str:
+    return "unknown" if n is None else f"{n:,d}"
+
+
+def _share(n: int, of: int) -> str:
+    return f"{100 * n / of:.1f} %" if of else "no share of none"
+
+
+def _link(address: object) -> str:
+    """A web address as a link if it is nothing but a web address, else as text."""
+    text = str(address)
+    return f"<{text}>" if _ADDRESS.fullmatch(text) else md_escape(text)
+
+
+def _identifier(name: str) -> str:
+    if not name.isidentifier():
+        raise TableError(f"a table of the manifest must have a plain name, found {name!r}; build the folder again")
+    return name
+
+
+def _example(example: object) -> str:
+    """An example of a finding as text: audits name items, or give small records."""
+    text = example if isinstance(example, str) else json.dumps(example, ensure_ascii=False, sort_keys=True)
+    text = one_line(text)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _prose(name: str) -> dict[str, Any]:
+    loaded = yaml.safe_load((datacards_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
+    if not isinstance(loaded, dict):
+        raise TableError(f"datacards/{name}.yaml must be a mapping; install dfar-toolkit again")
+    return loaded
+
+
+def _fields(manifest: Manifest, schemas: Mapping[str, pl.Schema]) -> dict[str, list[FieldRow]]:
+    """The columns of every item configuration, and of every other table that has columns of its own."""
+    meanings = _prose("fields")
+    listed: dict[str, list[FieldRow]] = {}
+    for name in manifest["configs"]:
+        labels = class_labels(manifest, schemas[name])
+        listed[name] = _field_rows(schemas[name], meanings["items"], labels)
+    for name in manifest["tables"]:
+        listed[name] = _field_rows(schemas[name], meanings.get(name, {}), {})
+    return listed
+
+
+def _field_rows(schema: pl.Schema, meanings: Mapping[str, str], labels: Mapping[str, Sequence[str]]) -> list[FieldRow]:
+    features = dataset_features(schema, class_labels=labels)
+    return [FieldRow(n, _kind(f), meanings.get(n, "As in the source")) for n, f in zip(schema, features, strict=True)]
+
+
+def _kind(feature: Any) -> str:
+    """A feature in words: ``list of {annotator_id, value, text}``."""
+    if isinstance(feature, str):
+        return feature
+    if isinstance(feature, list):
+        return "{" + ", ".join(str(f["name"]) for f in feature) + "}"
+    if "list" in feature:
+        return f"list of {_kind(feature['list'])}"
+    if "struct" in feature:
+        return _kind(feature["struct"])
+    dtype = feature["dtype"]
+    return "class label" if isinstance(dtype, dict) else str(dtype)
+
+
+def _put_in(earlier: str, body: str) -> str:
+    """The earlier text with its blocks replaced by those of ``body``."""
+    new, old = _blocks(body), _blocks(earlier)
+    parts, at = [], 0
+    for name, (start, end) in sorted(old.items(), key=lambda block: block[1]):
+        fresh_start, fresh_end = new[name]
+        parts += [earlier[at:start], body[fresh_start:fresh_end]]
+        at = end
+    return "".join([*parts, earlier[at:]])
+
+
+def _blocks(text: str) -> dict[str, tuple[int, int]]:
+    """Where the content of each block begins and ends; every block exactly once, none inside another."""
+    found: dict[str, tuple[int, int]] = {}
+    open_name, open_at = "", 0
+    markers = list(_MARKER.finditer(text))
+    if len(markers) != len(_ANY_MARKER.findall(text)):
+        raise _marker_error("a marker must be alone on its line and read exactly like the others")
+    for marker in markers:
+        edge, name = marker.groups()
+        if name not in BLOCKS:
+            raise _marker_error(f"there is no block {name!r}")
+        if edge == "begin":
+            if open_name:
+                raise _marker_error(f"the block {open_name!r} is not closed before {name!r} begins")
+            if name in found:
+                raise _marker_error(f"the block {name!r} stands there twice")
+            open_name, open_at = name, marker.end()
+        else:
+            if name != open_name:
+                raise _marker_error(f"the block {name!r} ends without having begun")
+            found[name] = (open_at, marker.start())
+            open_name = ""
+    if open_name:
+        raise _marker_error(f"the block {open_name!r} is not closed")
+    lost = [name for name in BLOCKS if name not in found]
+    if lost:
+        raise _marker_error(f"the block{'s' if len(lost) > 1 else ''} {', '.join(map(repr, lost))} cannot be found")
+    return found
+
+
+def _marker_error(what: str) -> TableError:
+    return TableError(
+        f"README.md must hold each generated block once, between <!-- dfar:begin NAME --> and <!-- dfar:end NAME -->: "
+        f"{what}; mend the markers, or move the file away to have it written anew"
+    )

@@ -1,0 +1,72 @@
+"""Each question's aggregate over its annotators: counts, shares, the label most people gave, the mean."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from dfar_toolkit.tables import conform
+
+
+def aggregate(annotations: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFrame:
+    """The targets table: one row per item and question that has annotations.
+
+    ``label_counts`` counts the people who gave each option, in the order of the options. ``label_probs`` are shares of
+    ratings; a person who gave s values in one set-valued rating adds 1/s to each. ``label`` is the option with the
+    largest share, null where several share it (``method`` says "majority" or "tie"). ``value`` is the mean of
+    ``value_num`` where there is one; ``n_ratings`` counts ratings, not values.
+
+    Args:
+        annotations: The table of that name.
+        questions: The table of that name; options give the order.
+
+    Returns:
+        The targets, sorted by item and question.
+
+    Example:
+        >>> from dfar_toolkit.tables import empty
+        >>> aggregate(empty("annotations"), empty("questions")).height
+        0
+    """
+    parts = [
+        _one_question(annotations.filter(pl.col("question") == row["question"]), row["question"], list(row["options"]))
+        for row in questions.iter_rows(named=True)
+    ]
+    targets = pl.concat(parts) if parts else _one_question(annotations.clear(), "", [])
+    return conform(targets.sort("item_id", "question"), "targets", where="aggregate")
+
+
+def _one_question(rows: pl.DataFrame, question: str, options: list[str]) -> pl.DataFrame:
+    values = rows.with_columns((1 / pl.len().over("item_id", "rating_id")).alias("share"))
+    of = {name: pl.col("value") == name for name in options}
+    counts = (
+        pl.concat_list([of[n].sum().cast(pl.Int64) for n in options]) if options else pl.lit([]).cast(pl.List(pl.Int64))
+    )
+    shares = pl.concat_list([pl.col("share").filter(of[n]).sum() for n in options]) if options else None
+    agreed = values.group_by("item_id").agg(
+        counts.alias("label_counts"),
+        (shares if shares is not None else pl.lit([]).cast(pl.List(pl.Float64))).alias("share_sums"),
+        pl.col("value_num").mean().alias("value"),
+        pl.col("rating_id").n_unique().cast(pl.Int64).alias("n_ratings"),
+    )
+    # Sums of 1/s carry rounding; ties are ties up to far less than one part of a vote.
+    at_top = pl.col("share_sums").list.eval(pl.element() > pl.element().max() - 1e-9)
+    unique = at_top.list.sum() == 1
+    names = pl.lit(options, dtype=pl.List(pl.String))
+    label = pl.when(unique).then(names.list.get(pl.col("share_sums").list.arg_max(), null_on_oob=True))
+    total = pl.col("share_sums").list.sum()
+    known = pl.lit(bool(options))
+    return agreed.select(
+        "item_id",
+        pl.lit(question).alias("question"),
+        label.otherwise(None).cast(pl.String).alias("label"),
+        pl.when(known).then(pl.col("label_counts")).alias("label_counts"),
+        pl.when(known).then(pl.col("share_sums") / total).alias("label_probs"),
+        pl.col("value").cast(pl.Float64),
+        "n_ratings",
+        pl.when(known & unique)
+        .then(pl.lit("majority"))
+        .when(known)
+        .then(pl.lit("tie"))
+        .otherwise(pl.lit("mean"))
+        .alias("method"),
+    )
