@@ -29,3 +29,11 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def shared_cases() -> Path:
     return _shared("cases")
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded demo, built once; tests that change files copy it first."""
+    from dfar_toolkit.journeys.demo import run_demo
+
+    return run_demo(tmp_path_factory.mktemp("built") / "demo").path

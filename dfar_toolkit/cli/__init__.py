@@ -1,0 +1,69 @@
+"""The command line: thin doors that read, call one public function and print.
+
+stdout is data, stderr is talk. Exit 0: done; 1: the data failed; 2: wrong usage. Rooms are imported inside the
+commands, so that ``dfar --help`` loads none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from dfar_toolkit.cli.data import build, card, check, sources
+from dfar_toolkit.cli.judging import agreement, compare, score
+from dfar_toolkit.cli.printing import one_line
+from dfar_toolkit.cli.show import demo, report, view
+from dfar_toolkit.errors import DfarError
+
+app = typer.Typer(
+    name="dfar",
+    help="From raw human judgements with reasons to a published dataset, and from model outputs to numbers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("demo")(demo)
+app.command("sources")(sources)
+app.command("build")(build)
+app.command("check")(check)
+app.command("card")(card)
+app.command("agreement")(agreement)
+app.command("score")(score)
+app.command("compare")(compare)
+app.command("report")(report)
+app.command("view")(view)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(installed("dfar-toolkit"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a mistake in data is one line on stderr and exit 1, without a traceback."""
+    try:
+        app()
+    except DfarError as error:
+        print(f"dfar: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of a pipe (head) has gone: not a mistake
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        print("dfar: stopped; nothing half-written was left", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

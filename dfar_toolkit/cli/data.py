@@ -1,0 +1,188 @@
+"""Commands from raw files to a checked items folder: sources, build, check, card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from dfar_toolkit.cli.printing import print_json, print_table, say, usage
+
+if TYPE_CHECKING:
+    from dfar_toolkit.corpus.audit import AuditThresholds, Finding
+
+_WIDEST: Final = 70  # characters of an example in a table
+
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
+Folder = Annotated[Path, typer.Argument(help="An items folder.")]
+Accept = Annotated[list[str] | None, typer.Option("--accept", help="A finding that may stand; may be given again.")]
+Near = Annotated[float, typer.Option("--near", min=0.5, max=1.0, help="Jaccard similarity that counts as near.")]
+Allow = Annotated[
+    list[str] | None, typer.Option("--allow", help="FINDING=N: up to N of a finding pass; may be given again.")
+]
+
+
+def sources(json: Json = False) -> None:
+    """List the published layouts that can be built.
+
+    Example: dfar sources
+    """
+    from dfar_toolkit.sources import source_facts
+
+    facts = source_facts()
+    if json:
+        print_json(facts.to_dicts())
+        return
+    shown = ["name", "sets", "licence", "title", "homepage"]
+    rows = [[_text(row[c]) for c in shown] for row in facts.iter_rows(named=True)]
+    print_table(shown, rows)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
+
+
+def build(
+    source: Annotated[str, typer.Argument(help="A source, or SOURCE:SET; see `dfar sources`.")],
+    raw: Annotated[Path, typer.Option("--raw", help="Folder with the published files.")],
+    out: Annotated[Path, typer.Option("--out", help="Items folder to write: absent, empty, or an earlier build.")],
+    mapping: Annotated[Path | None, typer.Option(help="table: a YAML file that names the columns.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="table: KEY=VALUE of the mapping, such as statement=text; may be given again."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="published, or grouped: no group straddles splits.")] = "published",
+    size: Annotated[
+        list[str] | None, typer.Option("--size", help="grouped: SPLIT=SHARE, such as test=0.2; may be given again.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of pseudonyms and the grouped split.")] = 0,
+    keep_ids: Annotated[bool, typer.Option("--keep-ids", help="Keep annotator ids as they are.")] = False,
+    no_repair: Annotated[
+        bool, typer.Option("--no-repair", help="Refuse damaged files, even where it is clear.")
+    ] = False,
+    accept: Accept = None,
+    near: Near = 0.8,
+    allow: Allow = None,
+) -> None:
+    """Build an items folder from published files, audit it, and exit 1 if the audit fails.
+
+    Example: dfar build dfar --raw raw/dfar --out out/dfar --split grouped
+    """
+    from dfar_toolkit.corpus.assemble import BuildOptions, build_items
+    from dfar_toolkit.journeys.mapping import mapping_from_settings
+    from dfar_toolkit.sources import read_source
+
+    if split == "grouped":
+        options = BuildOptions("grouped", _sizes(size), seed, keep_ids, tuple(accept or ()), _thresholds(near, allow))
+    elif split == "published":
+        if size:
+            usage("--size goes with --split grouped")
+        options = BuildOptions("published", None, seed, keep_ids, tuple(accept or ()), _thresholds(near, allow))
+    else:
+        usage(f"--split must be published or grouped, found {split!r}")
+    columns = mapping_from_settings(_pairs("--column", column), mapping=mapping) if column or mapping else None
+    tables = read_source(source, raw, repair=not no_repair, mapping=columns)
+    for repair in tables.repairs:
+        say(f"note: {repair}")
+    for lost in tables.dropped:
+        say(f"dropped {lost.count} rows of {lost.file}: {lost.reason}")
+    built = build_items(tables, out, options=options, progress=lambda step: say(f"{step} ..."))
+    rows = built.manifest["rows"]
+    say(f"wrote {out}: {rows['items']} items, {rows['annotations']} annotations, {_people(built.manifest)}")
+    _print_findings([f for f in built.findings if f.count], failed=[f.finding for f in built.failed])
+    _stop_at(out, [f.finding for f in built.failed])
+
+
+def check(
+    folder: Folder,
+    accept: Accept = None,
+    near: Near = 0.8,
+    allow: Allow = None,
+    json: Json = False,
+) -> None:
+    """Audit an items folder: leaks, duplicates, conflicts, damaged text; exit 1 if a gate fails.
+
+    Example: dfar check demo/items
+    """
+    from dfar_toolkit.corpus.recheck import recheck
+
+    findings, failed = recheck(folder, thresholds=_thresholds(near, allow), accept=tuple(accept or ()))
+    names = [f.finding for f in failed]
+    if json:
+        print_json([f.as_row() | {"failed": f.finding in names} for f in findings])
+    else:
+        _print_findings(findings, failed=names)
+    _stop_at(folder, names)
+
+
+def _print_findings(findings: list[Finding], *, failed: list[str]) -> None:
+    rows = [
+        ["FAILS" if f.finding in failed else f.severity, f.finding, f.count, f.total, _short(f.examples), f.note]
+        for f in findings
+    ]
+    print_table(["", "finding", "count", "of", "examples", "note"], rows)
+
+
+def _short(examples: tuple[str, ...]) -> str:
+    """The first example, cut to fit a table; the JSON has them all."""
+    first = examples[0] if examples else ""
+    return first if len(first) <= _WIDEST else first[: _WIDEST - 1] + "…"
+
+
+def _people(manifest: dict[str, Any]) -> str:
+    annotators = manifest["annotators"]
+    return f"{annotators['count']} annotators" if annotators["known"] else "unknown annotators"
+
+
+def _stop_at(folder: Path, failed: list[str]) -> None:
+    if failed:
+        again = " ".join(f"--accept {name}" for name in failed)
+        say(f"{folder}: the audit fails on {', '.join(failed)}. Mend the data, or say that it may stand: {again}")
+        raise typer.Exit(1)
+
+
+def card(folder: Folder) -> None:
+    """Render the card of an items folder again; text outside the generated blocks is kept.
+
+    Example: dfar card demo/items
+    """
+    from dfar_toolkit.corpus.recheck import refresh_card
+
+    refresh_card(folder)
+    say(f"wrote {folder / 'README.md'}")
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for text in texts or []:
+        key, sign, value = text.partition("=")
+        if not (key and sign and value):
+            usage(f"{option} wants KEY=VALUE, found {text!r}")
+        if key in pairs:
+            usage(f"{option} gives {key!r} twice")
+        pairs[key] = value
+    return pairs
+
+
+def _sizes(texts: list[str] | None) -> dict[str, float] | None:
+    if not texts:
+        return None
+    sizes = {}
+    for split, text in _pairs("--size", texts).items():
+        try:
+            sizes[split] = float(text)
+        except ValueError:
+            usage(f"--size wants SPLIT=SHARE such as test=0.2, found {split}={text}")
+    return sizes
+
+
+def _thresholds(near: float, allow: list[str] | None) -> AuditThresholds:
+    from dfar_toolkit.corpus.audit import AuditThresholds
+
+    counts = {}
+    for finding, text in _pairs("--allow", allow).items():
+        if not text.isdigit():
+            usage(f"--allow wants FINDING=N with a whole number, found {finding}={text}")
+        counts[finding] = int(text)
+    return AuditThresholds(near=near, max_count=counts)

@@ -1,0 +1,181 @@
+"""Commands that turn tables into numbers: agreement, score, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from dfar_toolkit.cli.printing import interval, print_json, print_table, say, usage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_PAIRS: Final = 15  # pairs of annotators that a table shows unasked
+
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
+Confidence = Annotated[float, typer.Option(min=0.5, max=0.9999, help="Coverage of the intervals.")]
+Draws = Annotated[int, typer.Option("--n-boot", min=100, help="Bootstrap draws.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws; same seed, same interval.")]
+Items = Annotated[Path, typer.Option("--items", help="The items folder that the outputs are about.")]
+Split = Annotated[list[str] | None, typer.Option("--split", help="Score these splits (default: those in the file).")]
+Map = Annotated[str | None, typer.Option("--map", help="Rename the model's labels: wrong=unethical,fine=ethical.")]
+Separator = Annotated[str | None, typer.Option(help="Separator of CSV files where it is not a comma.")]
+
+
+def agreement(
+    ratings: Annotated[Path, typer.Argument(help="An items folder, or a long table with one row per rating.")],
+    item: Annotated[str, typer.Option(help="Column of the item.")] = "item_id",
+    rater: Annotated[str, typer.Option(help="Column of the annotator.")] = "annotator_id",
+    value: Annotated[str, typer.Option(help="Column of the value given.")] = "value",
+    group: Annotated[str | None, typer.Option(help="Column of the group that is resampled together.")] = None,
+    kind: Annotated[str, typer.Option(help="For a table: nominal, ordinal, interval or ratio.")] = "nominal",
+    order: Annotated[str | None, typer.Option(help="For ordinal words: their order, low,middle,high.")] = None,
+    question: Annotated[str | None, typer.Option(help="Only this question.")] = None,
+    by: Annotated[str | None, typer.Option(help="A column: statistics for each of its values.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The whole family of coefficients.")] = False,
+    cross_check: Annotated[
+        bool, typer.Option("--cross-check", help="Alpha again by the krippendorff package.")
+    ] = False,
+    confidence: Confidence = 0.95,
+    n_boot: Draws = 2000,
+    seed: Seed = 0,
+    separator: Separator = None,
+    json: Json = False,
+) -> None:
+    """Compute how far annotators agree, with intervals over groups.
+
+    Example: dfar agreement demo/items --by split
+    """
+    import polars as pl
+
+    from dfar_toolkit.journeys.agreement import agreement_of_folder, agreement_of_table, second_opinion
+
+    if kind not in ("nominal", "ordinal", "interval", "ratio"):
+        usage(f"--kind must be nominal, ordinal, interval or ratio, found {kind!r}")
+    settings = {"everything": everything, "by": by, "confidence": confidence, "n_boot": n_boot, "seed": seed}
+    if ratings.is_dir():
+        table, checked, notes = agreement_of_folder(ratings, question=question, **settings)  # type: ignore[arg-type]
+    else:
+        table, checked, notes = agreement_of_table(
+            ratings, item=item, rater=rater, value=value, group=group, kind=kind, question=question,
+            order=order.split(",") if order else None, separator=separator, **settings,  # type: ignore[arg-type]
+        )  # fmt: skip
+    for note in notes:
+        say(note)
+    if cross_check:
+        table = second_opinion(table, checked, by=by)
+        gaps = table["difference"].drop_nulls().abs().to_list()
+        say(f"krippendorff package: largest difference {max(gaps):.2e}" if gaps else "no alpha to cross-check")
+    if json:
+        print_json(table.to_dicts())
+        return
+    pairs = table.filter(pl.col("statistic") == "cohen_kappa").height
+    if pairs > _PAIRS and not everything:
+        table = table.filter(pl.col("statistic") != "cohen_kappa")
+        say(f"left out of this table: Cohen's kappa of {pairs} pairs of annotators (--all or --json shows them)")
+    beside = [c for c in ("question", by, "rater_a", "rater_b") if c and c in table.columns and _used(table[c])]
+    extra = ["cross_check", "difference"] if cross_check else []
+    rows = [
+        [*(row[c] for c in beside), _statistic(row), row["value"], interval(row["low"], row["high"]), row["n"],
+         f"{row['n_units']} {row['unit']}", *(_exact(row[c]) for c in extra), row["note"]]
+        for row in table.iter_rows(named=True)
+    ]  # fmt: skip
+    print_table([*beside, "statistic", "value", f"{confidence:.0%} interval", "n", "over", *extra, "note"], rows)
+
+
+def _used(column: pl.Series) -> bool:
+    return column.null_count() < len(column)
+
+
+def _statistic(row: dict[str, object]) -> str:
+    return f"{row['statistic']} ({row['level']})" if row.get("level") else str(row["statistic"])
+
+
+def _exact(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else ""
+
+
+def score(
+    outputs: Annotated[Path, typer.Argument(help="An outputs file (JSONL, CSV, Parquet) or a run folder.")],
+    items: Items,
+    judgements: Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")] = None,
+    split: Split = None,
+    map_labels: Map = None,
+    confidence: Confidence = 0.95,
+    n_boot: Draws = 2000,
+    seed: Seed = 0,
+    separator: Separator = None,
+    everything: Annotated[bool, typer.Option("--all", help="Per-class rows and label shares too.")] = False,
+    json: Json = False,
+) -> None:
+    """Score a model's outputs against people, for all, leaked and clean items.
+
+    Example: dfar score demo/runs/with-reasons.jsonl --items demo/items --judgements demo/judgements.csv
+    """
+    from dfar_toolkit.journeys.scores import score_run
+
+    table = score_run(
+        outputs, items=items, judgements=judgements, split=split, label_map=parsed_label_map(map_labels),
+        confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
+    )  # fmt: skip
+    if json:
+        print_json(table.to_dicts())
+        return
+    shown = table if everything else table.filter(table["label"].is_null())
+    rows = [
+        [row["run_id"], row["subset"], row["metric"], row["label"] or "", row["value"],
+         interval(row["low"], row["high"]), row["n"], row["note"]]
+        for row in shown.iter_rows(named=True)
+    ]  # fmt: skip
+    print_table(["run", "subset", "metric", "label", "value", f"{confidence:.0%} interval", "n", "note"], rows)
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Outputs of the first run.")],
+    run_b: Annotated[Path, typer.Argument(help="Outputs of the second run.")],
+    items: Items,
+    judgements: Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")] = None,
+    split: Split = None,
+    map_labels: Map = None,
+    confidence: Confidence = 0.95,
+    n_boot: Draws = 2000,
+    seed: Seed = 0,
+    separator: Separator = None,
+    json: Json = False,
+) -> None:
+    """Compare two runs on the same items: paired difference, its interval, a test, the 2x2 of right and wrong.
+
+    Example: dfar compare demo/runs/label-only.jsonl demo/runs/with-reasons.jsonl --items demo/items
+    """
+    from dfar_toolkit.journeys.scores import compare_runs
+
+    result = compare_runs(
+        run_a, run_b, items=items, judgements=judgements, split=split, label_map=parsed_label_map(map_labels),
+        confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
+    )  # fmt: skip
+    if json:
+        print_json(result.differences.to_dicts())
+        return
+    rows = [
+        [row["subset"], row["metric"], row["value"], interval(row["low"], row["high"]), row["n"],
+         "" if row["p_value"] is None else f"{row['p_value']:.3g}", row["test"] or "", row["note"]]
+        for row in result.differences.iter_rows(named=True)
+    ]  # fmt: skip
+    print_table(["subset", "difference (B - A)", "value", "interval", "n", "p", "test", "note"], rows)
+    print_table(list(result.right_wrong.columns), result.right_wrong.rows(), title="Right and wrong")
+
+
+def parsed_label_map(text: str | None) -> dict[str, str] | None:
+    """Pairs of ``--map``, given label to option; stops with exit 2 where they cannot be read."""
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    if not pairs or any(not (a and sign and b) for a, sign, b in pairs):
+        usage(f"--map wants pairs such as wrong=unethical,fine=ethical, found {text!r}")
+    named: dict[str, str] = {}
+    for given, _, option in pairs:
+        if named.setdefault(given, option) != option:
+            usage(f"--map gives two names for {given!r}")
+    return named

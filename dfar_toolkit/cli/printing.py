@@ -1,0 +1,95 @@
+"""Tables to stdout, as text or JSON; nothing from data can steer the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
+
+import typer
+
+
+def one_line(text: str) -> str:
+    r"""The text with control and format characters written as escapes, so that it stays one harmless line.
+
+    Example:
+        >>> one_line("a\x1b[31m\nb")
+        'a\\x1b[31m\\nb'
+    """
+    return "".join(c if c.isprintable() or c == " " else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) == "Zs":
+        return " "
+    return character.encode("unicode_escape").decode()
+
+
+def print_json(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print a JSON list; undefined numbers are null, as JSON has no nan."""
+    plain = [{k: _finite(v) for k, v in row.items()} for row in rows]
+    print(json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return value
+
+
+def number(value: object, *, digits: int = 3) -> str:
+    """A number for a table; undefined is said in words.
+
+    Example:
+        >>> number(0.5), number(float("nan")), number(3.0), number(None)
+        ('0.500', 'undefined', '3.000', '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
+    return str(value)
+
+
+def interval(low: object, high: object) -> str:
+    """An interval for a table, empty where there is none.
+
+    Example:
+        >>> interval(0.25, 0.5), interval(float("nan"), float("nan"))
+        ('[0.250, 0.500]', '')
+    """
+    if not (isinstance(low, float) and isinstance(high, float)) or math.isnan(low) or math.isnan(high):
+        return ""
+    return f"[{low:.3f}, {high:.3f}]"
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """Print a table to stdout; cells are plain text, wrapped at the width of the terminal (not of a pipe)."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, title=Text(one_line(title)) if title else None, title_justify="left")
+    for name in header:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(one_line(cell if isinstance(cell, str) else number(cell))) for cell in row))
+    width = None if sys.stdout.isatty() else 200
+    Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(table)
+
+
+def say(text: str) -> None:
+    """A line of talk on stderr."""
+    print(one_line(text), file=sys.stderr)
+
+
+def usage(message: str) -> NoReturn:
+    """Stop with a one-line message about how the command was called, exit 2."""
+    say(f"dfar: {message}")
+    raise typer.Exit(2)

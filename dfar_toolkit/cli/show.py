@@ -1,0 +1,74 @@
+"""Commands that show: demo, report, view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dfar_toolkit.cli.printing import print_table, say, usage
+
+Judgements = Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")]
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write: absent, empty, or an earlier demo.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Walk the whole path on an embedded example: build, audit, agreement, scores, comparison, report.
+
+    Example: dfar demo --out demo
+    """
+    from dfar_toolkit.journeys.demo import run_demo
+
+    result = run_demo(out, progress=lambda step: say(f"{step} ..."))
+    for title, header, rows in result.tables:
+        print_table(header, rows, title=title)
+    print("Go on with:")
+    for command, what in result.next_commands:
+        print(f"\n  # {what}\n  {command}")
+
+
+def report(
+    items: Annotated[Path, typer.Option("--items", help="An items folder.")],
+    outputs: Annotated[list[Path] | None, typer.Argument(help="Outputs files or run folders.")] = None,
+    judgements: Judgements = None,
+    protocol: Annotated[Path | None, typer.Option(help="The judging protocol (YAML), printed with the rates.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="The HTML page; .md and .json are written beside it.")] = Path(
+        "report.html"
+    ),
+    map_labels: Annotated[str | None, typer.Option("--map", help="Rename the models' labels: wrong=unethical.")] = None,
+    n_boot: Annotated[int, typer.Option("--n-boot", min=100, help="Bootstrap draws.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+) -> None:
+    """Write one self-contained HTML page with plots, and the same as Markdown and JSON.
+
+    Example: dfar report demo/runs/label-only.jsonl demo/runs/with-reasons.jsonl --items demo/items
+    """
+    from dfar_toolkit.cli.judging import parsed_label_map
+    from dfar_toolkit.journeys.report import report_on
+
+    if out.suffix != ".html":
+        usage(f"--out must end in .html, found {out.name}")
+    written = report_on(
+        items, outputs or [], judgements=judgements, protocol=protocol, out=out,
+        label_map=parsed_label_map(map_labels), n_boot=n_boot, seed=seed,
+    )  # fmt: skip
+    say("wrote " + ", ".join(map(str, written)))
+
+
+def view(
+    items: Annotated[Path, typer.Argument(help="An items folder.")],
+    outputs: Annotated[list[Path] | None, typer.Argument(help="Outputs files or run folders.")] = None,
+    judgements: Judgements = None,
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port on 127.0.0.1.")] = 8501,
+) -> None:
+    """Browse items, disagreements and errors in Streamlit, on this machine only.
+
+    Example: dfar view demo/items demo/runs/with-reasons.jsonl
+    """
+    from dfar_toolkit.journeys.viewer import start_viewer
+
+    raise typer.Exit(start_viewer(items, outputs or [], judgements=judgements, port=port, tell=say))

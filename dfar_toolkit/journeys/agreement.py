@@ -1,0 +1,138 @@
+"""From a folder or a table of ratings to agreement, and a second opinion on alpha by another package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from dfar_toolkit.agreement import agreement_table
+from dfar_toolkit.agreement.second_opinion import package_alpha
+from dfar_toolkit.corpus.annotator_agreement import single_valued_questions, statistics_of, with_units
+from dfar_toolkit.errors import TableError
+from dfar_toolkit.files.items import read_items
+from dfar_toolkit.tabular import read_table
+
+
+class Rated(NamedTuple):
+    """Ratings of one question as they went into the statistics: columns ``item_id, annotator_id, value``."""
+
+    question: str
+    ratings: pl.DataFrame
+    order: list[str] | None
+
+
+class Agreement(NamedTuple):
+    """Statistics, the ratings behind them, and what a reader must know about how they were made."""
+
+    table: pl.DataFrame
+    rated: list[Rated]
+    notes: list[str]
+
+
+def agreement_of_folder(
+    folder: Path,
+    *,
+    question: str | None = None,
+    everything: bool = False,
+    by: str | None = None,
+    confidence: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> Agreement:
+    """Agreement on each question of an items folder, intervals over its groups.
+
+    Raises:
+        TableError: No such question or column, or nobody is known by name.
+    """
+    read = read_items(folder)
+    questions = read.questions
+    if question is not None:
+        questions = questions.filter(pl.col("question") == question)
+        if questions.height == 0:
+            known = ", ".join(read.questions["question"])
+            raise TableError(f"{folder}: no question {question!r}; the questions are {known}.")
+    rows = with_units(read.annotations, read.items, raters=read.raters, by=by)
+    parts = single_valued_questions(rows, questions)
+    if not parts:
+        raise TableError(
+            f"{folder}: agreement needs ratings whose annotators are known; here they are not (annotator 'unknown')."
+        )
+    table = statistics_of(parts, everything=everything, by=by, confidence=confidence, n_boot=n_boot, seed=seed)
+    return Agreement(table, [Rated(p.question, p.ratings, p.order) for p in parts], _set_notes(rows, questions))
+
+
+def _set_notes(rows: pl.DataFrame, questions: pl.DataFrame) -> list[str]:
+    """How often one person gave several values, for each question where that was allowed."""
+    notes = []
+    for name in questions.filter(pl.col("kind") == "set")["question"]:
+        sizes = rows.filter(pl.col("question") == name).group_by("rating_id").len()["len"]
+        notes.append(
+            f"{name}: in {(sizes > 1).sum()} of {len(sizes)} ratings one person gave several values; agreement is "
+            "therefore given for each option, as a yes/no question of its own"
+        )
+    return notes
+
+
+def agreement_of_table(
+    path: Path,
+    *,
+    item: str = "item_id",
+    rater: str = "annotator_id",
+    value: str = "value",
+    group: str | None = None,
+    kind: str = "nominal",
+    order: Sequence[str] | None = None,
+    question: str | None = None,
+    everything: bool = False,
+    by: str | None = None,
+    confidence: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+    separator: str | None = None,
+) -> Agreement:
+    """Agreement on a long table of ratings, one row per item and rater.
+
+    Raises:
+        TableError: The file is not what it must be, or holds several questions.
+    """
+    columns = [item, rater, value, *([group] if group else []), *([by] if by else [])]
+    frame = read_table(path, separator=separator, columns=columns)
+    if question is not None:
+        if "question" not in frame.columns:
+            raise TableError(f'{path}: --question needs a column "question"; found {", ".join(frame.columns)}.')
+        frame = frame.filter(pl.col("question") == question)
+        if frame.height == 0:
+            raise TableError(f"{path}: no rows of the question {question!r}.")
+    table = agreement_table(
+        frame, item=item, rater=rater, value=value, group=group, kind=kind, order=order, everything=everything,
+        by=by, confidence=confidence, n_boot=n_boot, seed=seed,
+    )  # fmt: skip
+    plain = frame.rename({item: "item_id", rater: "annotator_id", value: "value"}, strict=False)
+    return Agreement(table, [Rated("", plain, list(order) if order else None)], [])
+
+
+def second_opinion(table: pl.DataFrame, rated: Sequence[Rated], *, by: str | None = None) -> pl.DataFrame:
+    """Alpha again by the krippendorff package, beside ours: columns ``cross_check`` and ``difference``.
+
+    Rows that are not alpha, and those that the package cannot compute, have null there.
+
+    Args:
+        table: What :func:`agreement_of_folder` or :func:`agreement_of_table` returned.
+        rated: The ratings behind it.
+        by: The column by which the statistics were sliced.
+    """
+    by_question = {part.question: part for part in rated}
+    checks: list[float | None] = []
+    for row in table.iter_rows(named=True):
+        if row["statistic"] != "krippendorff_alpha":
+            checks.append(None)
+            continue
+        part = by_question[str(row.get("question") or "")]
+        ratings = part.ratings.filter(pl.col(by).eq_missing(row[by])) if by else part.ratings
+        order = part.order if row["level"] == "ordinal" else None
+        checks.append(package_alpha(ratings, level=row["level"], order=order))
+    checked = table.with_columns(pl.Series("cross_check", checks, dtype=pl.Float64).fill_nan(None))
+    return checked.with_columns((pl.col("value") - pl.col("cross_check")).alias("difference"))

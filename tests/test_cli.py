@@ -1,0 +1,309 @@
+"""The command line: what it prints where, and one line with the right exit code for every mistake."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+
+from dfar_toolkit.cli import main
+from dfar_toolkit.cli.printing import interval, one_line, print_json
+
+
+class Run(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Dfar = Callable[..., Run]
+
+
+@pytest.fixture
+def dfar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Dfar:
+    def run(*words: object) -> Run:
+        monkeypatch.setattr(sys, "argv", ["dfar", *map(str, words)])
+        try:
+            main()
+        except SystemExit as stopped:
+            code = stopped.code if isinstance(stopped.code, int) else 0
+        else:
+            code = 0
+        printed = capsys.readouterr()
+        return Run(code, printed.out, printed.err)
+
+    return run
+
+
+def refused(run: Run, *parts: str, code: int = 1) -> None:
+    """One line on stderr that names the parts, nothing on stdout, the exit code, no traceback."""
+    lines = [line for line in run.err.splitlines() if not line.endswith(" ...")]
+    assert run.code == code, run.err
+    assert run.out == ""
+    assert "Traceback" not in run.err
+    assert len(lines) == 1, run.err
+    for part in parts:
+        assert part in lines[0], lines[0]
+
+
+@pytest.fixture
+def runs(demo: Path) -> tuple[Path, Path]:
+    return demo / "runs" / "label-only.jsonl", demo / "runs" / "with-reasons.jsonl"
+
+
+class TestWhatIsPrinted:
+    def test_sources(self, dfar: Dfar) -> None:
+        assert [row["name"] for row in json.loads(dfar("sources", "--json").out)] == ["dfar", "lewidi", "table"]
+        assert "lewidi" in dfar("sources").out
+
+    def test_check_is_json_with_the_agreed_keys(self, dfar: Dfar, demo: Path) -> None:
+        run = dfar("check", demo / "items", "--json")
+        rows = json.loads(run.out)
+        assert run.code == 0
+        assert {"finding", "severity", "count", "total", "examples"} <= set(rows[0])
+        assert {"leak.exact", "leak.near", "leak.identical_row", "label.conflict", "reason.contradicts_label"} <= {
+            row["finding"] for row in rows
+        }
+
+    def test_agreement_is_json_with_the_agreed_keys(self, dfar: Dfar, demo: Path) -> None:
+        rows = json.loads(dfar("agreement", demo / "items", "--json", "--cross-check").out)
+        assert {"statistic", "level", "value", "low", "high", "n", "note"} <= set(rows[0])
+        found = {row["statistic"] for row in rows}
+        assert found == {"percent_agreement", "krippendorff_alpha", "fleiss_kappa", "gwet_ac1", "cohen_kappa"}
+        alpha = next(row for row in rows if row["statistic"] == "krippendorff_alpha")
+        assert abs(alpha["difference"]) < 1e-12
+
+    def test_agreement_by_a_column_of_items_and_of_raters(self, dfar: Dfar, demo: Path) -> None:
+        by_split = json.loads(dfar("agreement", demo / "items", "--by", "split", "--json").out)
+        assert {row["split"] for row in by_split} == {"train", "test"}
+        by_gender = json.loads(dfar("agreement", demo / "items", "--by", "gender", "--json").out)
+        assert {row["gender"] for row in by_gender} == {"woman", "man"}
+
+    def test_agreement_of_a_plain_table(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
+        folder = json.loads(dfar("agreement", demo / "items", "--json").out)
+        words = ("agreement", demo / "raw" / "annotations.csv", "--item", "statement_id", "--rater", "annotator")
+        table = json.loads(dfar(*words, "--value", "label", "--json").out)
+        assert [row["value"] for row in table[:4]] == [row["value"] for row in folder[:4]]
+
+    def test_score_is_json_with_the_agreed_keys(self, dfar: Dfar, demo: Path, runs: tuple[Path, Path]) -> None:
+        words = ("score", runs[1], "--items", demo / "items", "--judgements", demo / "judgements.csv", "--json")
+        rows = json.loads(dfar(*words).out)
+        assert {"metric", "subset", "value", "low", "high", "n", "note"} <= set(rows[0])
+        values = {(row["run_id"], row["metric"]): row["value"] for row in rows if row["label"] is None}
+        assert values["with-reasons", "accuracy"] == pytest.approx(46 / 58)
+        assert values["with-reasons", "mar_mean"] == pytest.approx(48 / 168)  # every reason judged by all three
+        assert values["human", "mar_mean"] == pytest.approx(7 / 90)
+
+    def test_compare(self, dfar: Dfar, demo: Path, runs: tuple[Path, Path]) -> None:
+        rows = json.loads(dfar("compare", *runs, "--items", demo / "items", "--json").out)
+        accuracy = next(row for row in rows if row["metric"] == "accuracy")
+        assert accuracy["value"] == pytest.approx(8 / 58)
+        assert 0 < accuracy["p_value"] < 1
+        assert "Right and wrong" in dfar("compare", *runs, "--items", demo / "items").out
+
+    def test_report(self, dfar: Dfar, demo: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
+        out = tmp_path / "deep" / "page.html"
+        assert dfar("report", *runs, "--items", demo / "items", "--out", out).code == 0
+        assert {p.name for p in out.parent.iterdir()} == {"page.html", "page.md", "page.json"}
+
+    def test_card_keeps_what_was_written_by_hand(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "items"
+        shutil.copytree(demo / "items", folder)
+        card = (folder / "README.md").read_text()
+        (folder / "README.md").write_text(card + "\n## Our own words\n\nKept.\n")
+        assert dfar("card", folder).code == 0
+        assert (folder / "README.md").read_text().endswith("## Our own words\n\nKept.\n")
+        assert dfar("check", folder).code == 0
+
+    def test_json_has_no_nan(self, capsys: pytest.CaptureFixture[str]) -> None:
+        print_json([{"value": float("nan"), "of": [1.0, float("inf")]}])
+        assert json.loads(capsys.readouterr().out) == [{"value": None, "of": [1.0, None]}]
+
+    def test_nothing_from_data_steers_the_terminal(self) -> None:
+        assert one_line("a\x1b[31m\u202eb\r\nc") == "a\\x1b[31m\\u202eb\\r\\nc"
+        assert interval(None, 1.0) == ""
+
+
+class TestBuild:
+    def test_a_table_by_options(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
+        columns = [
+            f"--column={pair}"
+            for pair in (
+                "name=mine", "id=statement_id", "split=split", "annotator=annotator", "label=label",
+                "reason=reason", "options=ethical,unethical", "question=ethical",
+            )
+        ]  # fmt: skip
+        raw = demo / "raw" / "annotations.csv"
+        run = dfar("build", "table", "--raw", raw, *columns, "--out", tmp_path / "mine")
+        assert run.code == 0, run.err
+        assert pl.read_parquet(tmp_path / "mine" / "data" / "default" / "test.parquet")["item_id"][0].startswith(
+            "mine:"
+        )
+
+    def test_grouped_split_is_reproducible_and_keeps_groups_whole(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
+        words = (
+            "build",
+            "table",
+            "--raw",
+            demo / "raw",
+            "--mapping",
+            demo / "raw" / "mapping.yaml",
+            "--split",
+            "grouped",
+        )
+        for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+            run = dfar(*words, "--size", "train=0.5", "--size", "test=0.5", "--seed", seed, "--out", tmp_path / name)
+            assert run.code == 0, run.err
+        read = {n: pl.read_parquet(tmp_path / n / "data" / "default" / "*.parquet") for n in "abc"}
+        assert read["a"].equals(read["b"])
+        assert not read["a"]["item_id"].equals(read["c"]["item_id"])
+        assert read["a"].group_by("group").agg(pl.col("split").n_unique())["split"].max() == 1
+
+    def leaky(self, folder: Path) -> Path:
+        folder.mkdir()
+        rows = ["id,split,text,who,says"]
+        rows += [f"{i},train,Statement number {i} is about {'abcdef'[i] * 8} things.,ann,yes" for i in range(6)]
+        rows += ["9,test,Statement number 3 is about dddddddd things.,ann,no"]
+        (folder / "t.csv").write_text("\n".join(rows) + "\n")
+        return folder / "t.csv"
+
+    def columns(self) -> list[str]:
+        pairs = ("id=id", "split=split", "statement=text", "annotator=who", "label=says", "options=yes,no")
+        return [f"--column={pair}" for pair in pairs]
+
+    def test_a_failed_gate_writes_the_folder_and_exits_1(self, dfar: Dfar, tmp_path: Path) -> None:
+        raw, out = self.leaky(tmp_path / "raw"), tmp_path / "out"
+        run = dfar("build", "table", "--raw", raw, *self.columns(), "--out", out)
+        assert run.code == 1
+        assert "the audit fails on leak.exact, label.conflict" in run.err
+        assert (out / "manifest.json").is_file()
+        assert dfar("check", out).code == 1
+        assert dfar("check", out, "--allow", "leak.exact=1", "--accept", "label.conflict").code == 0
+
+    def test_what_is_accepted_is_recorded(self, dfar: Dfar, tmp_path: Path) -> None:
+        raw, out = self.leaky(tmp_path / "raw"), tmp_path / "out"
+        words = ("--accept", "leak.exact", "--accept", "label.conflict")
+        assert dfar("build", "table", "--raw", raw, *self.columns(), *words, "--out", out).code == 0
+        assert json.loads((out / "manifest.json").read_text())["audit"]["accepted"] == ["leak.exact", "label.conflict"]
+        assert "let through knowingly" in (out / "README.md").read_text()
+        assert dfar("check", out).code == 0
+
+
+class TestMistakes:
+    @pytest.fixture(autouse=True)
+    def _here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+    def score(self, dfar: Dfar, demo: Path, text: str | bytes, name: str = "run.csv", *words: object) -> Run:
+        Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return dfar("score", name, "--items", demo / "items", *words)
+
+    def test_missing_file(self, dfar: Dfar, demo: Path) -> None:
+        refused(dfar("score", "nowhere.jsonl", "--items", demo / "items"), "nowhere.jsonl")
+
+    def test_empty_file(self, dfar: Dfar, demo: Path) -> None:
+        refused(self.score(dfar, demo, ""), "run.csv", "empty")
+
+    def test_missing_column(self, dfar: Dfar, demo: Path) -> None:
+        refused(self.score(dfar, demo, "item,label\nx,ethical\n"), "item_id", "item")
+
+    def test_wrong_delimiter(self, dfar: Dfar, demo: Path) -> None:
+        refused(self.score(dfar, demo, "item_id;label\nx;ethical\n"), "separator", ";")
+
+    def test_the_named_delimiter_works(self, dfar: Dfar, demo: Path) -> None:
+        text = "item_id;label\neveryday:test:s021;ethical\n"
+        assert self.score(dfar, demo, text, "run.csv", "--separator", ";", "--n-boot", 100).code == 0
+
+    def test_invalid_utf8(self, dfar: Dfar, demo: Path) -> None:
+        refused(self.score(dfar, demo, b"item_id,label\nx,\xff\xfe\n"), "run.csv", "UTF-8")
+
+    def test_unknown_label(self, dfar: Dfar, demo: Path) -> None:
+        text = "item_id,label\neveryday:test:s021,fine\neveryday:test:s022,wrong\n"
+        refused(self.score(dfar, demo, text), "fine", "wrong", "ethical, unethical", "--map")
+
+    def test_a_map_mends_it(self, dfar: Dfar, demo: Path) -> None:
+        text = "item_id,label\neveryday:test:s021,fine\neveryday:test:s022,wrong\n"
+        words = ("--map", "fine=ethical,wrong=unethical", "--n-boot", 100)
+        assert self.score(dfar, demo, text, "run.csv", *words).code == 0
+
+    def test_duplicate_ids(self, dfar: Dfar, demo: Path) -> None:
+        text = "item_id,label\neveryday:test:s021,ethical\neveryday:test:s021,ethical\n"
+        refused(self.score(dfar, demo, text), "more than once", "everyday:test:s021")
+
+    def test_ids_that_are_not_in_the_items(self, dfar: Dfar, demo: Path) -> None:
+        refused(self.score(dfar, demo, "item_id,label\nother:test:1,ethical\n"), "other:test:1")
+
+    def test_judgements_for_another_run(self, dfar: Dfar, demo: Path, runs: tuple[Path, Path]) -> None:
+        words = ("--items", demo / "items", "--judgements", demo / "judgements.csv")
+        refused(dfar("score", runs[0], *words), "label-only", "with-reasons")
+
+    def test_broken_json_line(self, dfar: Dfar, demo: Path) -> None:
+        refused(self.score(dfar, demo, '{"item_id": "x", "label": "ethical"}\n{"item\n', "run.jsonl"), "line 2")
+
+    def test_not_an_items_folder(self, dfar: Dfar, runs: tuple[Path, Path]) -> None:
+        Path("empty").mkdir()
+        refused(dfar("score", runs[0], "--items", "empty"), "empty", "manifest.json", "dfar build")
+        refused(dfar("check", "nothing"), "nothing")
+        refused(dfar("view", "nothing"), "nothing")
+
+    def test_a_changed_file_is_noticed(self, dfar: Dfar, demo: Path) -> None:
+        shutil.copytree(demo / "items", "items")
+        path = Path("items/annotations.parquet")
+        content = bytearray(path.read_bytes())
+        content[1000] ^= 1
+        path.write_bytes(content)
+        refused(dfar("check", "items"), "annotations.parquet", "differ from the manifest")
+
+    def test_a_half_deleted_folder_is_noticed(self, dfar: Dfar, demo: Path) -> None:
+        shutil.copytree(demo / "items", "items")
+        Path("items/data/default/test.parquet").unlink()
+        refused(dfar("check", "items"), "test.parquet", "not there")
+
+    def test_unknown_source(self, dfar: Dfar) -> None:
+        refused(dfar("build", "dfra", "--raw", ".", "--out", "out"), 'Is it "dfar"')
+        assert not Path("out").exists()
+
+    def test_the_raw_folder_has_no_such_files(self, dfar: Dfar) -> None:
+        refused(dfar("build", "dfar", "--raw", ".", "--out", "out"), "DFAR_trainset.csv")
+        assert not Path("out").exists()
+
+    def test_out_holds_other_files(self, dfar: Dfar, demo: Path) -> None:
+        Path("out").mkdir()
+        Path("out/thesis.tex").write_text("mine")
+        words = ("build", "table", "--raw", demo / "raw", "--mapping", demo / "raw" / "mapping.yaml", "--out", "out")
+        refused(dfar(*words), "found other files")
+        assert [p.name for p in Path("out").iterdir()] == ["thesis.tex"]
+
+    def test_unknown_column_to_slice_by(self, dfar: Dfar, demo: Path) -> None:
+        refused(dfar("agreement", demo / "items", "--by", "moon"), "moon", "split")
+
+    def test_unknown_question(self, dfar: Dfar, demo: Path) -> None:
+        refused(dfar("agreement", demo / "items", "--question", "moon"), "moon", "ethical")
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("build", "dfar", "--raw", ".", "--out", "o", "--split", "random"),
+            ("build", "dfar", "--raw", ".", "--out", "o", "--size", "test=0.1"),
+            ("build", "table", "--raw", ".", "--out", "o", "--column", "statement"),
+            ("check", "x", "--allow", "leak.exact=many"),
+            ("score", "x", "--items", "y", "--map", "fine"),
+            ("score", "x", "--items", "y", "--map", "fine=a,fine=b"),
+            ("agreement", "x", "--kind", "fuzzy"),
+            ("report", "--items", "y", "--out", "page.pdf"),
+        ],
+    )
+    def test_wrong_usage_exits_2(self, dfar: Dfar, words: tuple[str, ...]) -> None:
+        refused(dfar(*words), code=2)
+
+    @pytest.mark.parametrize("words", [("nothing",), ("score",), ("score", "x", "--items", "y", "--n-boot", "3")])
+    def test_what_typer_refuses_exits_2(self, dfar: Dfar, words: tuple[str, ...]) -> None:
+        run = dfar(*words)
+        assert (run.code, run.out) == (2, "")
+        assert "Traceback" not in run.err
