@@ -293,6 +293,8 @@ class TestMistakes:
             ("build", "dfar", "--raw", ".", "--out", "o", "--size", "test=0.1"),
             ("build", "table", "--raw", ".", "--out", "o", "--column", "statement"),
             ("check", "x", "--allow", "leak.exact=many"),
+            ("check", "x", "--allow", "leak.exakt=3"),
+            ("check", "x", "--accept", "leak.exakt"),
             ("score", "x", "--items", "y", "--map", "fine"),
             ("score", "x", "--items", "y", "--map", "fine=a,fine=b"),
             ("agreement", "x", "--kind", "fuzzy"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -73,6 +75,7 @@ def build(
     from dfar_toolkit.journeys.mapping import mapping_from_settings
     from dfar_toolkit.sources import read_source
 
+    _known("--accept", accept or ())
     if split == "grouped":
         options = BuildOptions("grouped", _sizes(size), seed, keep_ids, tuple(accept or ()), _thresholds(near, allow))
     elif split == "published":
@@ -107,6 +110,7 @@ def check(
     """
     from dfar_toolkit.corpus.recheck import recheck
 
+    _known("--accept", accept or ())
     findings, failed = recheck(folder, thresholds=_thresholds(near, allow), accept=tuple(accept or ()))
     names = [f.finding for f in failed]
     if json:
@@ -185,4 +189,15 @@ def _thresholds(near: float, allow: list[str] | None) -> AuditThresholds:
         if not text.isdigit():
             usage(f"--allow wants FINDING=N with a whole number, found {finding}={text}")
         counts[finding] = int(text)
+    _known("--allow", counts)
     return AuditThresholds(near=near, max_count=counts)
+
+
+def _known(option: str, findings: Iterable[str]) -> None:
+    """Stop at the name of a finding that the audit does not know."""
+    from dfar_toolkit.corpus.findings import SEVERITIES
+
+    for name in findings:
+        if name not in SEVERITIES:
+            near = get_close_matches(name, SEVERITIES, n=1)
+            usage(f"{option}: no finding {name!r}" + (f"; is it {near[0]}?" if near else "; `dfar check` lists them"))

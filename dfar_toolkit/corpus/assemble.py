@@ -18,7 +18,7 @@ from dfar_toolkit.corpus.croissant import croissant
 from dfar_toolkit.corpus.groups import item_groups
 from dfar_toolkit.corpus.leaks import mark_leaks
 from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
-from dfar_toolkit.corpus.records import near_record_pairs
+from dfar_toolkit.corpus.records import near_or_sampled
 from dfar_toolkit.corpus.split import grouped_split
 from dfar_toolkit.corpus.targets import aggregate
 from dfar_toolkit.errors import SourceError
@@ -94,9 +94,17 @@ def build_items(
     tell("aggregating")
     tables = _tables(source, options)
     tell("looking for near-duplicates")
-    items, groups, split = _grouped(tables["items"], options)
+    grouped = _grouped(tables["items"], options)
+    items = grouped.items
     tell("auditing")
-    findings = audit(items, tables["annotations"], tables["questions"], thresholds=options.thresholds)
+    findings = audit(
+        items,
+        tables["annotations"],
+        tables["questions"],
+        thresholds=options.thresholds,
+        near=grouped.near,
+        near_note=grouped.near_note,
+    )
     failed = gate(findings, accept=options.accept)
     tell("computing agreement")
     agreement = folder_agreement(
@@ -106,12 +114,12 @@ def build_items(
     tables["items"] = items = conform(items, "items", where=source.info.name)
     with replacing(out) as folder:
         write_tables(folder, items=items, long_tables=tables, options=_options(tables["questions"]))
-        manifest = _manifest(source, tables, options, folder=folder, groups=groups, split=split)
+        manifest = _manifest(source, tables, options, folder=folder, grouped=grouped)
         manifest["audit"] = {"failed": [f.finding for f in failed], "accepted": list(options.accept)}
         write_beside(
             folder,
             manifest,
-            audit_rows=[asdict(f) | {"examples": list(f.examples)} for f in findings],
+            audit_rows=[f.as_row() for f in findings],
             agreement_rows=_plain_rows(agreement),
             previous=read_previous_card(out),
         )
@@ -208,16 +216,18 @@ def _with_target(items: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
 
 
 class _Grouped(NamedTuple):
-    """Items with group, split and leaks, and what the manifest says of them."""
+    """Items with group, split and leaks, what the manifest says of them, and the near pairs behind them."""
 
     items: pl.DataFrame
     groups: dict[str, Any]
     split: dict[str, Any]
+    near: pl.DataFrame
+    near_note: str
 
 
 def _grouped(items: pl.DataFrame, options: BuildOptions) -> _Grouped:
     """Groups, the split asked for, and the leaks between the splits that result."""
-    near = near_record_pairs(items, threshold=options.thresholds.near, seed=options.seed)
+    near, near_note = near_or_sampled(items, threshold=options.thresholds.near, seed=options.seed)
     groups = item_groups(items, near)
     items = items.join(groups.frame, on="item_id", maintain_order="left")
     facts: dict[str, Any] = {"method": options.split, "seed": options.seed, "note": ""}
@@ -230,7 +240,8 @@ def _grouped(items: pl.DataFrame, options: BuildOptions) -> _Grouped:
         facts |= {"sizes": sizes, "note": dealt.note}
     items = items.drop("leak_kind", "leak_of", "leak_against", strict=False)
     items = items.join(mark_leaks(items, near), on="item_id", maintain_order="left")
-    return _Grouped(items, {"count": groups.n_groups, "largest": groups.largest, "note": groups.note}, facts)
+    group_facts = {"count": groups.n_groups, "largest": groups.largest, "note": groups.note}
+    return _Grouped(items, group_facts, facts, near, near_note)
 
 
 def _published_sizes(items: pl.DataFrame) -> dict[str, float]:
@@ -244,8 +255,7 @@ def _manifest(
     options: BuildOptions,
     *,
     folder: Path,
-    groups: Mapping[str, Any],
-    split: Mapping[str, Any],
+    grouped: _Grouped,
 ) -> dict[str, Any]:
     items = tables["items"]
     sizes = {name: (folder / f"{name}.parquet").stat().st_size for name in LONG_TABLES}
@@ -260,8 +270,8 @@ def _manifest(
         "configs": config_facts(items, folder),
         "tables": {name: {"rows": tables[name].height, "n_bytes": sizes[name]} for name in LONG_TABLES},
         "questions": plain_types(tables["questions"]).select("question", "kind", "options", "wording").to_dicts(),
-        "split": dict(split),
-        "groups": dict(groups),
+        "split": grouped.split,
+        "groups": grouped.groups,
         "annotators": annotator_facts(tables["annotations"], tables["raters"], pseudonymous=not options.keep_ids),
         "disagreement": disagreement_facts(tables["targets"], tables["questions"]),
         "content_digest": {

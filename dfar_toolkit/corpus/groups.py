@@ -49,8 +49,8 @@ def item_groups(items: pl.DataFrame, near: pl.DataFrame | None = None, *, max_sh
 
     Links: equal ``stem``, ``context_key`` (or, without that column, the same normalised context) and
     ``contrast_key`` where these columns are present and not null; equal normalised statement with context; the pairs
-    of ``near``. Components are single linkage and can chain: when the largest would hold more than
-    ``max(max_share * n, 20)`` items, the near links are left out, and ``note`` says so. A group is named by its
+    of ``near``. Components are single linkage and can chain: when near links make the largest hold more than
+    ``max(max_share * n, 20)`` items, they are left out, and ``note`` says so. A group is named by its
     smallest item id, so the name does not depend on the order of rows.
 
     Args:
@@ -81,7 +81,7 @@ def item_groups(items: pl.DataFrame, near: pl.DataFrame | None = None, *, max_sh
     if near is not None and near.height:
         everything = _components(ids.len(), [*links, _near_links(ids, near)])
         largest_with_near = _largest(everything)
-        near_used = largest_with_near <= cap
+        near_used = largest_with_near <= max(cap, _largest(without))
         chosen = everything if near_used else without
     table = _named(ids, chosen)
     note = f"largest group {_largest(chosen)} of {ids.len()} items"

@@ -10,7 +10,8 @@ from dfar_toolkit.tables import normalised_text
 
 
 def frame(texts: list[str]) -> pl.DataFrame:
-    return pl.DataFrame({"item_id": [f"i{k:05d}" for k in range(len(texts))], "statement": texts})
+    ids = [f"i{k:05d}" for k in range(len(texts))]
+    return pl.DataFrame({"item_id": ids, "statement": texts}, schema={"item_id": pl.String, "statement": pl.String})
 
 
 def grams(text: str) -> set[str]:

@@ -53,6 +53,13 @@ def test_near_links_go_first_when_they_chain() -> None:
     assert item_groups(items, chain.head(19)).near_used  # 20 items: still within the cap
 
 
+def test_near_links_stay_when_another_group_is_the_large_one() -> None:
+    ids = [f"i{k:02d}" for k in range(40)]
+    items = pl.DataFrame({"item_id": ids, "statement": ids, "stem": ["shared"] * 30 + [None] * 10})
+    groups = item_groups(items, pl.DataFrame({"a": ["i30"], "b": ["i31"]}))
+    assert (groups.near_used, groups.largest, groups.n_groups) == (True, 30, 10)
+
+
 def test_context_and_contrast_make_groups() -> None:
     items = pl.DataFrame(
         {
@@ -143,7 +150,7 @@ def test_a_shared_context_is_a_stem_not_a_duplicate() -> None:
     assert mark_leaks(items, near)["leak_kind"].to_list() == [None, "stem", "near", None]
 
 
-def test_crowded_sets_are_sampled_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crowded_sets_are_sampled_and_say_so() -> None:
     texts = [f"I rate the thing number {k}" for k in range(12_000)]
     items = pl.DataFrame({"item_id": [f"i{k:05d}" for k in range(len(texts))], "statement": texts})
     pairs, note = near_or_sampled(items)
