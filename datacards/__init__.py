@@ -1,1 +1,1 @@
-
+"""The card's prose, with a slot for every number."""

@@ -71,4 +71,4 @@ def view(
     """
     from dfar_toolkit.journeys.viewer import start_viewer
 
-    raise typer.Exit(start_viewer(items, outputs or [], judgements=judgements, port=port, tell=say))
+    start_viewer(items, outputs or [], judgements=judgements, port=port, tell=say)

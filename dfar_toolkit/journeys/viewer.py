@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import read_manifest
@@ -18,8 +20,8 @@ def start_viewer(
     judgements: Path | None = None,
     port: int = 8501,
     tell: Callable[[str], None] | None = None,
-) -> int:
-    """Run the viewer until it is stopped; its exit status. ``tell`` is called with its address.
+) -> NoReturn:
+    """Become the viewer until it is stopped; ``tell`` is called with its address.
 
     Raises:
         TableError: The items folder or a file is not there, or Streamlit is not installed.
@@ -34,7 +36,7 @@ def start_viewer(
 
     if tell:
         tell(f"http://127.0.0.1:{port} (stop with Ctrl-C)")
-    try:
-        return subprocess.run(command(items, list(outputs), judgements=judgements, port=port), check=False).returncode
-    except KeyboardInterrupt:  # Ctrl-C is how it is meant to be stopped
-        return 0
+    words = command(items, list(outputs), judgements=judgements, port=port)
+    sys.stdout.flush()
+    # The viewer takes this process over, so that whatever stops the process stops the viewer.
+    os.execv(words[0], words)

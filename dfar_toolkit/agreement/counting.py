@@ -1,0 +1,226 @@
+"""The one counting step: how often each item got each value, as few distinct patterns as there are.
+
+Everything after it sees counts. An item's counts are packed into integer words, several values a word, and added up in
+one group-by on 64-bit hashes of the item ids; items with equal words are one pattern. Two of N items share a hash with
+probability about $N^2 / 2^{65}$ (1e-7 for two million items), and would then be counted as one item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dfar_toolkit.agreement.ratings import Ratings
+from dfar_toolkit.agreement.repeats import check_items, rater_bits
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_WORD: Final = 63  # bits used of a word: it stays positive
+_WORDS: Final = 6  # more are slower than counting (item, value)
+_FIELD: Final = 10  # bits a value's count may take at most; an item with more ratings is counted the general way
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """How often each value was given, for each pattern of items.
+
+    ``values`` (V,) are the distinct values. Entry e says that in an item of pattern ``pattern[e]`` the value
+    ``code[e]`` was given ``count[e]`` times; entries are sorted by pattern, then code. ``times`` (P,) is the number of
+    items of each pattern, ``groups`` (P,) a key of their group, or None where the item is its own unit.
+    """
+
+    values: pl.Series
+    pattern: Ints
+    code: Ints
+    count: Floats
+    times: Floats
+    groups: npt.NDArray[np.uint64] | None
+    notes: tuple[str, ...] = ()
+
+    def per_pattern(self, entries: Floats) -> Floats:
+        """Sum of an entry-wise number (E,) over each pattern (P,)."""
+        return np.bincount(self.pattern, weights=entries, minlength=len(self.times)).astype(np.float64)
+
+    @property
+    def n_ratings(self) -> Floats:
+        """Ratings of an item of each pattern (P,)."""
+        return self.per_pattern(self.count)
+
+    @property
+    def n_pairable(self) -> int:
+        """Number of items with two or more ratings."""
+        return int(self.times[self.n_ratings >= 2].sum())
+
+    @property
+    def n_values_in_use(self) -> int:
+        """Number of distinct values given."""
+        return len(self.codes_in_use)
+
+    @property
+    def codes_in_use(self) -> Ints:
+        """The values given, as indices, sorted."""
+        return np.flatnonzero(np.bincount(self.code, minlength=len(self.values)))
+
+    def pairable(self) -> Counts:
+        """The items with two or more ratings; the others are counted in the notes."""
+        keep = self.n_ratings >= 2
+        single = int(self.times[~keep].sum())
+        if not single:
+            return self
+        entry = keep[self.pattern]
+        note = f"{single} item{'s' if single != 1 else ''} with one rating left out"
+        return Counts(
+            self.values,
+            (np.cumsum(keep) - 1)[self.pattern[entry]],
+            self.code[entry],
+            self.count[entry],
+            self.times[keep],
+            None if self.groups is None else self.groups[keep],
+            (*self.notes, note),
+        )
+
+
+class Slice(NamedTuple):
+    """The counts of one combination of the ``by`` columns, and that combination as a frame of one row."""
+
+    key: pl.DataFrame
+    counts: Counts
+
+
+def count_ratings(ratings: Ratings) -> list[Slice]:
+    """Count the ratings of each item, after checking that nobody rated an item twice.
+
+    Args:
+        ratings: Checked ratings.
+
+    Returns:
+        One slice without ``by``, else one per combination, sorted by it.
+
+    Raises:
+        TableError: The same rater stands twice on an item, or an item stands in two groups.
+    """
+    bits = min(len(ratings.raters).bit_length(), _FIELD)
+    per_word = _WORD // bits if bits else 1
+    n_words = -(-len(ratings.values) // per_word)
+    packed = n_words <= _WORDS
+    words = _words(ratings, bits, per_word) if packed else []
+    items = per_item(ratings, words)
+    if packed and (items["len"].max() or 0) < 2**bits:
+        names = [f"word{k}" for k in range(n_words)]
+        return list(_from_words(ratings, items, names, bits, per_word))
+    return list(_from_entries(ratings, items))
+
+
+def value_code(values: pl.Series) -> pl.Expr:
+    """Index of the column ``value`` in the sorted distinct values (UInt32)."""
+    if values.dtype == pl.String:
+        return pl.col("value").cast(pl.Enum(values)).to_physical().cast(pl.UInt32)
+    return pl.col("value").map_batches(values.search_sorted, return_dtype=pl.UInt32, is_elementwise=True)
+
+
+def per_item(ratings: Ratings, words: list[pl.Expr]) -> pl.DataFrame:
+    """One row per item: ``by`` columns, ``key`` (hash), ``len``, summed words, ``group`` (hash); repeats refused."""
+    by = by_names(ratings)
+    group = [pl.col("group").hash(0)] if ratings.has_group else []
+    bits = rater_bits(ratings.raters)
+    grouped = ratings.frame.select(*by, pl.col("item").hash(0).alias("key"), *bits, *words, *group).group_by(*by, "key")
+    items = grouped.agg(
+        pl.len(),
+        *(pl.col(bit.meta.output_name()).bitwise_or() for bit in bits),
+        *(pl.col(word.meta.output_name()).sum() for word in words),
+        *([pl.col("group").min(), pl.col("group").max().alias("group_max")] if group else []),
+    ).collect(engine="streaming")
+    check_items(ratings, items)
+    return items
+
+
+def by_names(ratings: Ratings) -> list[str]:
+    """Names of the ``by`` columns inside the frame."""
+    return [f"by{i}" for i in range(len(ratings.by))]
+
+
+def key_frame(ratings: Ratings, rows: pl.DataFrame) -> pl.DataFrame:
+    """The ``by`` columns of the first row under their own names."""
+    return rows.head(1).select(pl.col(b).alias(name) for b, name in zip(by_names(ratings), ratings.by, strict=True))
+
+
+def _words(ratings: Ratings, bits: int, per_word: int) -> list[pl.Expr]:
+    """Column k holds 2 ** (bits * place) for the values of word k, and 0 for the others."""
+    code = value_code(ratings.values)
+    places = np.arange(len(ratings.values))
+    words = []
+    for k in range(-(-len(places) // per_word)):
+        shift = bits * (places - k * per_word)
+        here = (places // per_word) == k
+        table = pl.Series(np.where(here, 1 << np.where(here, shift, 0), 0), dtype=pl.Int64)
+        words.append(code.map_batches(table.gather, return_dtype=pl.Int64, is_elementwise=True).alias(f"word{k}"))
+    return words
+
+
+def _from_words(ratings: Ratings, items: pl.DataFrame, names: list[str], bits: int, per_word: int) -> Iterator[Slice]:
+    """Few values: the distinct words are the patterns."""
+    by = by_names(ratings)
+    keys = [*by, *(["group"] if ratings.has_group else []), *names]
+    patterns = items.group_by(keys).agg(pl.len().alias("times")).sort(keys) if names else items.with_columns(times=1)
+    for rows in _parts(patterns, by):
+        cells = []
+        for value in range(len(ratings.values)):
+            word = rows[names[value // per_word]].to_numpy()
+            field = (word >> (bits * (value % per_word))) & ((1 << bits) - 1)
+            found = np.flatnonzero(field)
+            cells.append(np.stack([found, np.full(len(found), value), field[found]]))
+        pattern, code, count = np.concatenate(cells or [np.empty((3, 0), dtype=np.int64)], axis=1)
+        order = np.argsort(pattern, kind="stable")  # codes are in order already
+        counts = Counts(
+            ratings.values,
+            pattern[order],
+            code[order],
+            count[order].astype(np.float64),
+            rows["times"].to_numpy().astype(np.float64),
+            rows["group"].to_numpy() if ratings.has_group else None,
+            ratings.notes,
+        )
+        yield Slice(key_frame(ratings, rows), counts)
+
+
+def _from_entries(ratings: Ratings, items: pl.DataFrame) -> Iterator[Slice]:
+    """Any number of values: one sort of the cells (item, value), no pattern but the item."""
+    by = by_names(ratings)
+    # Text has its code looked up on the way; the place of a number among many is found faster by ranking them at once.
+    code = value_code(ratings.values) if ratings.values.dtype == pl.String else pl.col("value")
+    cells = ratings.frame.select(*by, pl.col("item").hash(0).alias("key"), code.alias("code")).collect(
+        engine="streaming"
+    )
+    slices = cells.partition_by(by, as_dict=True) if by else {(): cells}
+    for rows in _parts(items.sort(*by, "key"), by):
+        own = slices[rows.select(by).row(0) if by else ()]
+        values, codes = ratings.values, own["code"]
+        if values.dtype != pl.String:
+            values, codes = codes.unique().sort(), codes.rank("dense") - 1
+        pattern = own["key"].rank("dense").to_numpy().astype(np.int64) - 1  # the place of the key among the sorted
+        cell = np.sort(pattern * len(values) + codes.to_numpy())
+        start = np.flatnonzero(np.diff(cell, prepend=-1))
+        count = np.diff(start, append=len(cell)).astype(np.float64)
+        counts = Counts(
+            values,
+            cell[start] // len(values),
+            cell[start] % len(values),
+            count,
+            np.ones(len(rows)),
+            rows["group"].to_numpy() if ratings.has_group else None,
+            ratings.notes,
+        )
+        yield Slice(key_frame(ratings, rows), counts)
+
+
+def _parts(rows: pl.DataFrame, by: list[str]) -> list[pl.DataFrame]:
+    """The rows of each combination of ``by``, in order; all rows where there is no ``by``."""
+    if not by:
+        return [rows]
+    return rows.partition_by(by, maintain_order=True) if len(rows) else []

@@ -1,0 +1,135 @@
+"""Cohen's kappa of counted pairs: which two values two raters gave to the items that both rated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from dfar_toolkit.agreement.counting import Counts, Floats, by_names, key_frame, per_item, value_code
+from dfar_toolkit.agreement.ratings import Ratings
+from dfar_toolkit.agreement.units import Resampling, estimate_units, units
+from dfar_toolkit.errors import TableError
+from dfar_toolkit.estimate import Estimate
+
+_RATERS: Final = 2000  # raters up to which every pair is listed: two million rows
+_NO_OVERLAP: Final = "no item was rated by both"
+_ONE_VALUE: Final = "both raters use one and the same value, so agreement beyond chance has no meaning"
+
+
+class Pair(NamedTuple):
+    """Two raters (indices into the sorted raters), and how often they gave which two values.
+
+    ``counts`` holds one pattern per pair of values: entry code a is the first rater's value, V + b the second's.
+    """
+
+    first: int
+    second: int
+    counts: Counts
+
+
+class PairSlice(NamedTuple):
+    """One combination of the ``by`` columns, its number of raters and their pairs."""
+
+    key: pl.DataFrame
+    n_raters: int
+    pairs: list[Pair]
+
+
+def count_pairs(ratings: Ratings) -> list[PairSlice]:
+    """Every pair of raters, those without a common item too.
+
+    Args:
+        ratings: Checked ratings.
+
+    Returns:
+        One slice without ``by``, else one per combination, sorted by it; pairs sorted by rater.
+
+    Raises:
+        TableError: More than 2,000 raters, or a rater twice on an item.
+    """
+    if len(ratings.raters) > _RATERS:
+        raise TableError(
+            f"pairwise_kappa lists every pair of raters and takes at most {_RATERS} of them; "
+            f"found {len(ratings.raters)}; filter to the raters in question."
+        )
+    per_item(ratings, [])  # refuses repeats
+    by = by_names(ratings)
+    tables = _joined(ratings).partition_by([*by, "first", "second"], maintain_order=True, as_dict=True)
+    present = ratings.frame.select(*by, _rater_code(ratings)).unique().sort(*by, "first").collect(engine="streaming")
+    return list(_listed(ratings, present, tables))
+
+
+def kappa_of_pair(pair: Pair, how: Resampling) -> Estimate:
+    """Cohen's kappa of two raters, n = items both rated."""
+    counts = pair.counts
+    n_values = len(counts.values) // 2
+    codes = counts.code.reshape(-1, 2)
+    same = (codes[:, 0] == codes[:, 1] - n_values).astype(np.float64)
+    unit = units(counts, [same, np.ones_like(same)], counts.count)
+
+    def kappa(weights: Floats) -> Floats:
+        sums = unit.sums(weights)
+        n = sums[:, 1]
+        by_chance = (sums[:, 2 : 2 + n_values] * sums[:, 2 + n_values :]).sum(axis=1)
+        value: Floats = (n * sums[:, 0] - by_chance) / (n**2 - by_chance)  # (p_o - p_e) / (1 - p_e), times n squared
+        return value
+
+    found = estimate_units("Cohen's kappa", counts, unit, kappa, how, _ONE_VALUE)
+    return found if found.n else replace(found, note=_NO_OVERLAP)
+
+
+def _rater_code(ratings: Ratings) -> pl.Expr:
+    """Index of the rater in the sorted raters (UInt32)."""
+    if ratings.raters.dtype == pl.String:
+        return pl.col("rater").cast(pl.Enum(ratings.raters)).to_physical().cast(pl.UInt32).alias("first")
+    search = ratings.raters.search_sorted
+    return pl.col("rater").map_batches(search, return_dtype=pl.UInt32, is_elementwise=True).alias("first")
+
+
+def _joined(ratings: Ratings) -> pl.DataFrame:
+    """How often each two raters gave each two values: ``by..., first, second, [group], a, b, times``, sorted."""
+    by = by_names(ratings)
+    group = [pl.col("group").hash(0)] if ratings.has_group else []
+    code = value_code(ratings.values).alias("a")
+    left = ratings.frame.select(*by, pl.col("item").hash(0).alias("key"), _rater_code(ratings), code, *group)
+    right = left.select(*by, "key", second="first", b="a")
+    keys = [*by, "first", "second", *(["group"] if group else []), "a", "b"]
+    joined = left.join(right, on=[*by, "key"], nulls_equal=True).filter(pl.col("first") < pl.col("second"))
+    return joined.group_by(keys).agg(pl.len().alias("times")).sort(keys).collect(engine="streaming")
+
+
+def _listed(
+    ratings: Ratings, present: pl.DataFrame, tables: dict[tuple[object, ...], pl.DataFrame]
+) -> Iterator[PairSlice]:
+    by = by_names(ratings)
+    for rows in present.partition_by(by, maintain_order=True) if by else [present]:
+        where = rows.select(by).row(0) if by else ()
+        pairs = [
+            Pair(first, second, _counts(ratings, tables.get((*where, first, second))))
+            for first, second in combinations(rows["first"].to_list(), 2)
+        ]
+        yield PairSlice(key_frame(ratings, rows), len(rows), pairs)
+
+
+def _counts(ratings: Ratings, table: pl.DataFrame | None) -> Counts:
+    """A pair's table as counts over 2V values, only the values the two use."""
+    if table is None or not len(table):
+        nothing = np.empty(0, dtype=np.int64)
+        return Counts(pl.Series([], dtype=pl.Int64), nothing, nothing, np.empty(0), np.empty(0), None, ratings.notes)
+    used, codes = np.unique(table.select("a", "b").to_numpy().ravel(), return_inverse=True)
+    codes = codes.reshape(-1, 2).astype(np.int64)
+    codes[:, 1] += len(used)
+    return Counts(
+        pl.Series(np.arange(2 * len(used))),
+        np.repeat(np.arange(len(table)), 2),
+        codes.ravel(),
+        np.ones(2 * len(table)),
+        table["times"].to_numpy().astype(np.float64),
+        table["group"].to_numpy() if ratings.has_group else None,
+        ratings.notes,
+    )

@@ -1,0 +1,273 @@
+"""Ratings from any frame or from triples, in one checked long shape: item, rater, value, one row per rating."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import narwhals.stable.v2 as nw
+import polars as pl
+
+from dfar_toolkit.errors import TableError
+from dfar_toolkit.tables import UNKNOWN_ANNOTATOR
+
+RatingsLike = Any  # a polars frame, anything narwhals knows, or an iterable of (item, rater, value)
+By = str | Sequence[str] | None
+
+_ADVICE: Final = "name another with item=, rater= or value=, or turn wide data round with from_wide()"
+
+
+@dataclass(frozen=True, slots=True)
+class Ratings:
+    """Checked ratings, not yet counted.
+
+    ``frame`` is lazy and holds ``item, rater, value`` (none of them null), ``group`` where groups were asked for,
+    ``rating_id`` where the data has it, and the columns of ``by``. ``values`` (V,) and ``raters`` (R,) are the distinct
+    values and raters in use, sorted.
+    """
+
+    frame: pl.LazyFrame
+    values: pl.Series
+    raters: pl.Series
+    has_group: bool
+    has_rating_id: bool
+    by: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_ratings(
+    ratings: RatingsLike,
+    *,
+    item: str = "item_id",
+    rater: str = "annotator_id",
+    value: str = "value",
+    group: str | None = None,
+    by: By = None,
+) -> Ratings:
+    """Check ratings and bring them into one shape; missing values are left out, NaN among them counted in the notes.
+
+    Args:
+        ratings: A polars DataFrame or LazyFrame, any frame narwhals knows, or (item, rater, value) triples.
+        item: Column of the item.
+        rater: Column of the rater.
+        value: Column of the value.
+        group: Column of the resampling unit of the item, or None.
+        by: Column or columns whose values tell the slices apart.
+
+    Returns:
+        The ratings, lazy, with the distinct values and raters.
+
+    Raises:
+        TableError: A column is missing or cannot be used, ids are null, several questions are mixed, or nobody knows
+            who the raters are.
+    """
+    columns = (by,) if isinstance(by, str) else tuple(by or ())
+    needed = (item, rater, value, *([group] if group is not None else []), *columns)
+    source = _as_lazy(ratings, (item, rater, value), needed)
+    schema = source.collect_schema()
+    _check_columns(schema, {"item": item, "rater": rater, "value": value, "group": group}, columns)
+    has_rating_id = "rating_id" in schema and "rating_id" not in (item, rater, value)
+    selected = {"item": _key(item, schema), "rater": _key(rater, schema), "value": _plain(value, schema)}
+    if group is not None:
+        selected["group"] = _key(group, schema)
+    if has_rating_id:
+        selected["rating_id"] = pl.col("rating_id")
+    slices = {f"by{i}": pl.col(name) for i, name in enumerate(columns)}
+    asks = "question" in schema and "question" not in columns
+    if asks:
+        selected["question"] = pl.col("question")
+    frame = source.select(**selected, **slices)
+    values, raters, n_nan = _domains(frame, asks=asks, names=(item, rater, group))
+    _check_known(raters)
+    kept = frame.filter(pl.col("value").is_not_null())
+    if n_nan:
+        kept = kept.filter(pl.col("value").is_not_nan())
+    note = f"{n_nan} NaN value{'s' if n_nan != 1 else ''} taken as missing"
+    return Ratings(kept, values, raters, group is not None, has_rating_id, columns, (note,) if n_nan else ())
+
+
+def from_wide(
+    frame: RatingsLike,
+    *,
+    item: str = "item_id",
+    raters: Sequence[str] | None = None,
+    rater: str = "annotator_id",
+    value: str = "value",
+) -> pl.DataFrame:
+    """Wide ratings (one row per item, one column per rater) as long ratings.
+
+    Args:
+        frame: A frame with the column ``item`` and one column per rater; null is a missing rating.
+        item: Column of the item.
+        raters: The columns of the raters; None: every column but ``item``.
+        rater: Name of the rater column of the result.
+        value: Name of the value column of the result.
+
+    Returns:
+        A frame of ``item, rater, value`` with one row per item and rater, missing ratings as null.
+
+    Raises:
+        TableError: A column is missing, or the raters' columns mix text and numbers.
+
+    Example:
+        >>> from_wide(pl.DataFrame({"item_id": ["x"], "ann": ["yes"], "bob": ["no"]})).rows()
+        [('x', 'ann', 'yes'), ('x', 'bob', 'no')]
+    """
+    source = _as_lazy(frame, (item, rater, value), None)
+    schema = source.collect_schema()
+    chosen = [name for name in schema if name != item] if raters is None else list(raters)
+    for name in (item, *chosen):
+        if name not in schema:
+            raise TableError(
+                f'from_wide needs the column "{name}"; found {_quoted(list(schema))}; check item and raters.'
+            )
+    texts = {name: schema[name] == pl.String or isinstance(schema[name], pl.Categorical | pl.Enum) for name in chosen}
+    filled = [name for name in chosen if schema[name] != pl.Null]
+    if len({texts[name] for name in filled}) > 1:
+        shown = ", ".join(f'"{name}" ({schema[name]})' for name in filled[:6])
+        raise TableError(f"the raters' columns must be all text or all numbers; found {shown}; cast them to one type.")
+    source = source.with_columns(pl.col(name).cast(pl.String) for name in chosen if texts[name])
+    return source.unpivot(on=chosen, index=item, variable_name=rater, value_name=value).collect()
+
+
+def _as_lazy(ratings: RatingsLike, names: tuple[str, str, str], needed: tuple[str, ...] | None) -> pl.LazyFrame:
+    """The data as a polars LazyFrame; of another library's frame only the columns that are needed are converted."""
+    if isinstance(ratings, pl.LazyFrame):
+        return ratings
+    if isinstance(ratings, pl.DataFrame):
+        return ratings.lazy()
+    native = nw.from_native(ratings, pass_through=True)
+    if isinstance(native, nw.LazyFrame | nw.DataFrame):
+        narrow = _only(native, needed)
+        try:
+            eager = narrow.collect("polars") if isinstance(narrow, nw.LazyFrame) else narrow
+            return eager.to_polars().lazy()
+        except Exception as error:  # whatever the other library says about a mixed column
+            raise TableError(
+                f"the frame cannot be read: {str(error).splitlines()[0]}; give each column one type."
+            ) from error
+    if isinstance(ratings, str | bytes | dict) or not isinstance(ratings, Iterable):
+        raise TypeError(
+            f"agreement: ratings must be a frame or (item, rater, value) triples, found {type(ratings).__name__}"
+        )
+    return _from_triples(list(ratings), names).lazy()
+
+
+def _only(
+    native: nw.LazyFrame[Any] | nw.DataFrame[Any], needed: tuple[str, ...] | None
+) -> nw.LazyFrame[Any] | nw.DataFrame[Any]:
+    """The columns that are used, or no rows where one of them is missing, which is refused later."""
+    found = native.collect_schema().names()
+    if needed is None:
+        return native
+    if not set(needed) <= set(found):
+        return native.head(0)
+    return native.select([name for name in found if name in {*needed, "question", "rating_id"}])
+
+
+def _from_triples(rows: list[Any], names: tuple[str, str, str]) -> pl.DataFrame:
+    if not rows:
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    bad = next((row for row in rows if isinstance(row, str) or not isinstance(row, Sequence) or len(row) != 3), None)
+    if bad is not None:
+        raise TableError(f"each rating must be a triple (item, rater, value); found {repr(bad)[:60]}.")
+    series = []
+    for name, column in zip(names, zip(*rows, strict=True), strict=True):
+        try:
+            series.append(pl.Series(name, column))
+        except (TypeError, pl.exceptions.PolarsError) as error:
+            kinds = sorted({type(x).__name__ for x in column})
+            raise TableError(f'the column "{name}" must hold one type; found {", ".join(kinds)}.') from error
+    return pl.DataFrame(series)
+
+
+def _check_columns(schema: pl.Schema, names: dict[str, str | None], by: tuple[str, ...]) -> None:
+    for role, name in [*names.items(), *(("by", name) for name in by)]:
+        if name is not None and name not in schema:
+            raise TableError(f'agreement needs the column "{name}" ({role}); found {_quoted(list(schema))}; {_ADVICE}.')
+
+
+def _key(name: str, schema: pl.Schema) -> pl.Expr:
+    """An id column as text or numbers; categories as text, because their codes mean nothing outside their column."""
+    dtype = schema[name]
+    if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
+        raise TableError(f'the column "{name}" must hold one id per row; found {dtype}; use text or whole numbers.')
+    return pl.col(name) if dtype == pl.String or dtype.is_integer() else pl.col(name).cast(pl.String)
+
+
+def _plain(name: str, schema: pl.Schema) -> pl.Expr:
+    """The value column as text, whole numbers or floats."""
+    dtype = schema[name]
+    if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
+        raise TableError(
+            f'the column "{name}" must hold one text or number per row; found {dtype}; give each value its own row.'
+        )
+    if dtype == pl.Boolean:
+        return pl.col(name).cast(pl.UInt8)
+    if dtype.is_float() or dtype.is_decimal():
+        return pl.col(name).cast(pl.Float64) + 0.0  # -0.0 is 0.0
+    return pl.col(name) if dtype.is_integer() else pl.col(name).cast(pl.String)
+
+
+def _domains(
+    frame: pl.LazyFrame, *, asks: bool, names: tuple[str, str, str | None]
+) -> tuple[pl.Series, pl.Series, int]:
+    """Distinct values, distinct raters and the number of NaN values; refuses null ids and mixed questions."""
+    rated = frame.filter(pl.col("value").is_not_null())
+    if asks:
+        _check_question(rated)
+    # One query after the other: together they would share, and hold, the whole scan.
+    by_value = rated.group_by("value").len().collect(engine="streaming")
+    by_rater = rated.group_by("rater").len().sort("rater").collect(engine="streaming")
+    keys = ["item", *(["group"] if names[2] is not None else [])]
+    null = pl.any_horizontal(pl.col(keys).is_null())
+    nulls = rated.filter(null).select(pl.col(keys).null_count()).collect(engine="streaming")
+    missing = {
+        names[0]: int(nulls["item"][0]),
+        names[1]: int(by_rater.filter(pl.col("rater").is_null())["len"].sum()),
+        **({names[2]: int(nulls["group"][0])} if names[2] is not None else {}),
+    }
+    for name, count in missing.items():
+        if count:
+            raise TableError(
+                f'the column "{name}" must name one on every row with a value; found {count} nulls; '
+                f"fill them or leave these rows out."
+            )
+    n_nan = 0
+    if by_value.schema["value"].is_float():
+        nan = pl.col("value").is_nan()
+        n_nan = int(by_value.filter(nan)["len"].sum())
+        by_value = by_value.filter(~nan)
+    return by_value["value"].sort(), by_rater["rater"], n_nan
+
+
+def _check_question(rated: pl.LazyFrame) -> None:
+    questions = rated.select("question").unique().sort("question").collect(engine="streaming")["question"]
+    if len(questions) > 1:
+        raise TableError(
+            f"agreement is about one question; the ratings hold {len(questions)} "
+            f'({_quoted([str(q) for q in questions.head(4)])}); filter to one question, or give by="question".'
+        )
+
+
+def is_unknown(rater: object) -> bool:
+    """Whether an id says that nobody knows who rated."""
+    return isinstance(rater, str) and (rater == UNKNOWN_ANNOTATOR or rater.endswith(f":{UNKNOWN_ANNOTATOR}"))
+
+
+def _check_known(raters: pl.Series) -> None:
+    if len(raters) and all(is_unknown(rater) for rater in raters):
+        raise TableError(
+            f"agreement needs to know who gave which rating; every rating is by an unknown annotator "
+            f'("{shown(raters[0])}"); give the raters\' ids if the data has them.'
+        )
+
+
+def shown(thing: object, width: int = 60) -> str:
+    """A piece of data on one line of an error message."""
+    return " ".join(str(thing).split())[:width]
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{shown(name)}"' for name in names)

@@ -1,0 +1,140 @@
+"""Whether somebody rated an item twice, or an item stands in two groups: cheap suspicion, then proof on the true keys.
+
+Each rater sets one bit of a word; the words of an item's ratings are joined by OR. As many bits as ratings prove that
+no rater occurs twice. Up to 128 raters have a bit of their own; beyond that the bit comes from a hash of the rater's
+id, in two independent words, and items with too few bits are only suspected. Suspected items are looked at on their
+true ids, so the verdict never rests on a hash.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from dfar_toolkit.agreement.ratings import Ratings, is_unknown, shown
+from dfar_toolkit.errors import TableError
+
+_OWN: Final = 128  # raters with a bit of their own
+_BITS: Final = 64
+
+
+def rater_bits(raters: pl.Series) -> list[pl.Expr]:
+    """One or two UInt64 columns (``bit0``, ``bit1``) with the bit of the row's rater."""
+    if len(raters) > _OWN:
+        mixed = pl.col("rater").hash(1)
+        parts = (mixed % _BITS, mixed // _BITS % _BITS)
+        table = pl.Series([1 << i for i in range(_BITS)], dtype=pl.UInt64)
+        return [_look_up(part, table).alias(f"bit{k}") for k, part in enumerate(parts)]
+    if raters.dtype == pl.String:
+        code = pl.col("rater").cast(pl.Enum(raters)).to_physical()
+    else:
+        code = pl.col("rater").map_batches(raters.search_sorted, return_dtype=pl.UInt32, is_elementwise=True)
+    tables = [
+        pl.Series([1 << (i - start) if start <= i < start + _BITS else 0 for i in range(len(raters))], dtype=pl.UInt64)
+        for start in range(0, max(1, len(raters)), _BITS)
+    ]
+    return [_look_up(code, table).alias(f"bit{k}") for k, table in enumerate(tables)]
+
+
+def check_items(ratings: Ratings, items: pl.DataFrame) -> None:
+    """Refuse repeated (item, rater) pairs and items in two groups.
+
+    Args:
+        ratings: The ratings behind ``items``.
+        items: One row per item with ``key``, ``len``, the bits joined by OR, and ``group``, ``group_max`` if grouped.
+
+    Raises:
+        TableError: One is confirmed on the true ids.
+    """
+    ones = [pl.col(name).bitwise_count_ones() for name in ("bit0", "bit1") if name in items.columns]
+    if len(ratings.raters) > _OWN:
+        proven = pl.any_horizontal(one == pl.col("len") for one in ones)
+    else:
+        proven = pl.sum_horizontal(ones) == pl.col("len")
+    suspected = items.filter(~proven)["key"]
+    if len(suspected):
+        _confirm_repeats(ratings, suspected)
+    if ratings.has_group:
+        torn = items.filter(pl.col("group") != pl.col("group_max"))["key"]
+        if len(torn):
+            _confirm_groups(ratings, torn)
+
+
+def _look_up(code: pl.Expr, table: pl.Series) -> pl.Expr:
+    return code.map_batches(table.gather, return_dtype=table.dtype, is_elementwise=True)
+
+
+def _suspects(ratings: Ratings, keys: pl.Series) -> pl.LazyFrame:
+    return ratings.frame.filter(pl.col("item").hash(0).is_in(keys.unique().implode()))
+
+
+def _confirm_repeats(ratings: Ratings, keys: pl.Series) -> None:
+    by = [f"by{i}" for i in range(len(ratings.by))]
+    one_rating = pl.col("rating_id").n_unique() == 1 if ratings.has_rating_id else pl.lit(False)
+    repeats = (
+        _suspects(ratings, keys)
+        .group_by(*by, "item", "rater")
+        .agg(pl.len(), one_rating.alias("as_set"), pl.col("value").unique().sort().head(4).alias("values"))
+        .filter(pl.col("len") > 1)
+        .sort("item", "rater", *by)
+        .collect(engine="streaming")
+    )
+    if not len(repeats):
+        return
+    unknown = repeats.filter(pl.Series([is_unknown(rater) for rater in repeats["rater"]], dtype=pl.Boolean))
+    if len(unknown):
+        raise TableError(_unknown_message(unknown))
+    sets = repeats.filter("as_set")
+    raise TableError(_sets_message(sets, len(repeats)) if len(sets) else _twice_message(repeats))
+
+
+def _example(repeats: pl.DataFrame) -> str:
+    row = repeats.row(0, named=True)
+    values = ", ".join(shown(value) for value in row["values"])
+    return f'e.g. item "{shown(row["item"])}", rater "{shown(row["rater"])}": {values}'
+
+
+def _times(count: int) -> str:
+    return f"{count} time{'s' if count != 1 else ''}"
+
+
+def _twice_message(repeats: pl.DataFrame) -> str:
+    return (
+        f"the same rater rated an item twice, {_times(len(repeats))} ({_example(repeats)}); "
+        f"agreement needs one value per person and item: keep one of them, e.g. the first."
+    )
+
+
+def _sets_message(sets: pl.DataFrame, total: int) -> str:
+    rest = f" ({total - len(sets)} further repeats are separate ratings)" if total > len(sets) else ""
+    return (
+        f"the same rater stands twice on an item because one person gave several values in one rating, "
+        f"{_times(len(sets))} ({_example(sets)}){rest}; agreement needs one value per person and item: keep the items "
+        f"with one value per person, or split the question into one yes/no question per value."
+    )
+
+
+def _unknown_message(repeats: pl.DataFrame) -> str:
+    return (
+        f"agreement needs to know who gave which rating; an unknown annotator has more than one rating on an item, "
+        f"{_times(len(repeats))} ({_example(repeats)}), which may be one person twice or several people; "
+        f"give the raters' ids, or leave these rows out."
+    )
+
+
+def _confirm_groups(ratings: Ratings, keys: pl.Series) -> None:
+    torn = (
+        _suspects(ratings, keys)
+        .group_by("item")
+        .agg(pl.col("group").unique().sort().alias("groups"))
+        .filter(pl.col("groups").list.len() > 1)
+        .sort("item")
+        .collect(engine="streaming")
+    )
+    if len(torn):
+        item, groups = torn.row(0)
+        raise TableError(
+            f"an item must stand in the same group on all its rows; {len(torn)} do not "
+            f'(e.g. item "{shown(item)}" in {", ".join(shown(g) for g in groups[:3])}); give each item one group.'
+        )

@@ -1,0 +1,1 @@
+"""Tables of estimates as Markdown, HTML and JSON; computes nothing."""

@@ -1,0 +1,117 @@
+"""What a report is about, as plain data; whoever computes the numbers fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+UNPARSED: Final = "unparsed"  # how the column of items without a usable answer is called
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs on the same items.
+
+    ``differences`` has the fields of ``Estimate`` (B - A) with ``metric`` and, where known, ``subset``, ``p_value``
+    and ``test``; ``right_wrong`` is the 2x2 of items that either, both or neither run got right, in any columns.
+    """
+
+    run_a: str
+    run_b: str
+    differences: pl.DataFrame
+    right_wrong: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything that a report shows. Nothing in here is computed by the renderers, and no text is trusted.
+
+    Attributes:
+        title: Heading of the report.
+        facts: Facts about the data set, in the order shown; see :func:`manifest_facts`.
+        findings: Rows of the audit: ``finding, severity, count, total, examples, note``.
+        agreement: Rows ``statistic, level, question, value, low, high, n, note``; an undefined value is None or nan.
+        scores: Rows ``run_id, subset, metric, label`` and the fields of ``Estimate``.
+        confusions: Per run the cells ``gold, pred, count`` of its confusion matrix; ``pred`` null is "unparsed".
+        comparisons: Pairs of runs.
+        protocol: How reasons were judged (wording, what was shown, blinding, scale, judges per item).
+        notes: Further lines at the end, such as what was left out and why.
+    """
+
+    title: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    findings: Sequence[Mapping[str, object]] = ()
+    agreement: Sequence[Mapping[str, object]] = ()
+    scores: pl.DataFrame = field(default_factory=pl.DataFrame)
+    confusions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    comparisons: Sequence[Comparison] = ()
+    protocol: Mapping[str, object] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def manifest_facts(manifest: Mapping[str, object]) -> dict[str, str]:
+    """A manifest as one line of text per fact, the list of files and empty entries left out.
+
+    Args:
+        manifest: The manifest of an items folder.
+
+    Returns:
+        Facts by name. Single values that belong together stand on one line; the name of what is nested deeper is its
+        path, joined by a raised dot.
+
+    Example:
+        >>> manifest_facts({"rows": {"train": 4500, "test": 500}, "seed": 0, "files": {}})
+        {'rows': 'train: 4500; test: 500', 'seed': '0'}
+    """
+    facts: dict[str, str] = {}
+    for name, value in manifest.items():
+        if name == "files":
+            continue
+        if isinstance(value, Mapping):
+            single = {k: v for k, v in value.items() if not isinstance(v, Mapping)}
+            if single:
+                facts[name] = plain_text(single)
+            nested = manifest_facts({k: v for k, v in value.items() if isinstance(v, Mapping)})
+            facts |= {f"{name} · {inner}": text for inner, text in nested.items()}
+        elif text := plain_text(value):
+            facts[name] = text
+    return facts
+
+
+def plain_text(value: object) -> str:
+    """A value of a manifest, an audit or a protocol as text.
+
+    Example:
+        >>> plain_text(["a", 1]), plain_text(None), plain_text({"k": 0.5}), plain_text(True)
+        ('a, 1', '', 'k: 0.5', 'yes')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{k}: {plain_text(v)}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain_text(v) for v in value)
+    return str(value)
+
+
+def visible(text: object) -> str:
+    r"""Text whose control characters, lone surrogates and direction marks are shown as the replacement character.
+
+    Line feeds and tabs stay. Needed before anything becomes XML or is written as UTF-8.
+
+    Example:
+        >>> visible("a\x08b\nc\u202e")
+        'a�b\nc�'
+    """
+    return "".join("�" if _is_unseen(ord(c)) else c for c in str(text))
+
+
+def _is_unseen(code: int) -> bool:
+    control = (code < 0x20 and code not in (0x09, 0x0A)) or 0x7F <= code <= 0x9F
+    direction = 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069
+    return control or direction or 0xD800 <= code <= 0xDFFF or code in (0xFFFE, 0xFFFF, 0xFEFF)

@@ -1,0 +1,103 @@
+"""The report as one self-contained page: inline style, inline pictures, no script, no outside request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dfar_toolkit.report.document import ReportData, visible
+from dfar_toolkit.report.sections import Section, sections
+
+if TYPE_CHECKING:
+    import altair as alt
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A picture that has been reduced to shapes and text, and its caption."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    section: Section
+    figures: tuple[Figure, ...]
+
+
+def html(data: ReportData) -> str:
+    """Render a report as a page of HTML.
+
+    Args:
+        data: What the report shows.
+
+    Returns:
+        The page; the same data give the same text.
+
+    Example:
+        >>> "&lt;b&gt;" in html(ReportData(title="<b>"))
+        True
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("dfar_toolkit", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+        keep_trailing_newline=True,
+    )
+    environment.filters["drawn"] = Markup  # only ever applied to what report/svg.py reduced
+    figures = _figures(data)
+    parts = [_Part(s, tuple(figures.get(s.key, ()))) for s in sections(data)]
+    return environment.get_template("page.html.jinja").render(title=data.title, parts=parts)
+
+
+def _shown(value: object) -> object:
+    """Characters that cannot be written or seen are replaced, in everything but our own markup."""
+    from markupsafe import Markup
+
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+
+
+def _figures(data: ReportData) -> dict[str, list[Figure]]:
+    """Pictures by the key of the section they stand in."""
+    from dfar_toolkit.report.plots import agreement_plot, findings_plot, reasons_plot, scores_plot
+
+    undefined = "Circles are pairs of annotators; undefined statistics are in the table only."
+    empty = not data.scores.width
+    return {
+        "findings": _drawn("findings", "Rows with a finding, by severity.", findings_plot(data.findings)),
+        "agreement": _drawn("agreement", f"Agreement. {undefined}", agreement_plot(data.agreement)),
+        "scores": _drawn("scores", _SCORES, None if empty else scores_plot(data.scores)),
+        "reasons": _drawn("reasons", _REASONS, None if empty else reasons_plot(data.scores)),
+        "confusions": list(_confusions(data)),
+    }
+
+
+_SCORES = (
+    "Headline metrics with intervals, a colour per subset. The upright tick under accuracy is what always answering "
+    "the subset's majority label would get."
+)
+_REASONS = "Misalignment rates with intervals. The dashed line is the rate of human reasons, where they were judged."
+
+
+def _confusions(data: ReportData) -> Iterable[Figure]:
+    from dfar_toolkit.report.plots import confusion_plot
+
+    for i, (run, frame) in enumerate(data.confusions.items()):
+        chart = confusion_plot(frame)
+        yield from _drawn(f"confusion{i}", f"{run}. Shade: share of the row.", chart)
+
+
+def _drawn(name: str, caption: str, chart: alt.LayerChart | alt.FacetChart | None) -> list[Figure]:
+    from dfar_toolkit.report.plots import themed
+    from dfar_toolkit.report.svg import chart_svg
+
+    label = visible(caption).replace("\n", " ")
+    return [] if chart is None else [Figure(chart_svg(themed(chart), name=name, label=label), caption)]

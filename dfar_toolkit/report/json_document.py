@@ -1,0 +1,58 @@
+"""The report as JSON: the numbers as they are, undefined ones as null beside their note."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+import polars as pl
+
+from dfar_toolkit.report.document import ReportData, plain_text
+
+
+def json_document(data: ReportData) -> str:
+    """Render a report as one JSON object.
+
+    Args:
+        data: What the report shows.
+
+    Returns:
+        JSON text with a final newline; the same data give the same text.
+
+    Example:
+        >>> json.loads(json_document(ReportData(title="t")))["title"]
+        't'
+    """
+    content = {
+        "title": data.title,
+        "facts": data.facts,
+        "findings": data.findings,
+        "agreement": data.agreement,
+        "scores": data.scores,
+        "confusions": data.confusions,
+        "comparisons": [
+            {"run_a": c.run_a, "run_b": c.run_b, "differences": c.differences, "right_wrong": c.right_wrong}
+            for c in data.comparisons
+        ],
+        "protocol": data.protocol,
+        "notes": data.notes,
+    }
+    # Lone surrogates cannot be written as UTF-8; nothing else is changed.
+    text = json.dumps(_plain(content), ensure_ascii=False, indent=1, allow_nan=False)
+    return text.encode("utf-8", errors="replace").decode() + "\n"
+
+
+def _plain(value: object) -> object:
+    """Only what JSON knows."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, pl.DataFrame):
+        return [_plain(row) for row in value.to_dicts()]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return plain_text(value)

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dfar_toolkit._viewer.data import arguments, plain_answers
+from dfar_toolkit._viewer.filters import NO_LEAK, Filters, filtered
+from dfar_toolkit._viewer.launch import command
+from dfar_toolkit._viewer.sinks import label
+from dfar_toolkit.errors import TableError
+from viewer_example import IMAGE, LINK, OPTIONS, SCRIPT, item_id, write_example
+
+pytestmark = [
+    # Streamlit's and its dependencies' own.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+PAGES = ("browse", "metrics", "dataset")
+Open = Callable[..., "AppTest"]  # noqa: F821
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_example(tmp_path_factory.mktemp("viewer")).parent
+
+
+@pytest.fixture
+def open_page(example: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
+    from streamlit.testing.v1 import AppTest
+
+    def opened(
+        script: str, /, *names: str, judgements: bool = True, items: str = "items", **query: str | list[str]
+    ) -> AppTest:
+        judged = ["--judgements", str(example / "judgements.csv")] if judgements else []
+        monkeypatch.setattr(sys, "argv", ["app.py", *judged, str(example / items), *(str(example / n) for n in names)])
+        test = AppTest.from_file(str(files("dfar_toolkit._viewer") / "views" / f"{script}.py"), default_timeout=60)
+        for name, value in query.items():
+            test.query_params[name] = value
+        return test.run()
+
+    return opened
+
+
+def texts(test: object) -> list[str]:
+    return [t.value for t in test.text]  # type: ignore[attr-defined]
+
+
+def shown_ids(test: object) -> list[str]:
+    return list(test.dataframe[0].value["item_id"])  # type: ignore[attr-defined]
+
+
+def test_list_is_paged(open_page: Open) -> None:
+    test = open_page("browse", "plain.jsonl")
+    assert not test.exception
+    assert not test.error
+    assert "120 items, 1 to 50 shown" in texts(test)
+    assert len(shown_ids(test)) == 50
+    test = open_page("browse", "plain.jsonl", page="3")
+    assert "120 items, 101 to 120 shown" in texts(test)
+
+
+def test_filters_come_from_the_address(open_page: Open) -> None:
+    assert shown_ids(open_page("browse", q="NUMBER 21 that")) == [item_id(21)]
+    assert open_page("browse", split=["test"]).dataframe[0].value["split"].unique().tolist() == ["test"]
+    assert shown_ids(open_page("browse", leak=["exact"])) == [item_id(0)]
+    least = open_page("browse", disagreement="0.5").dataframe[0].value["disagreement"]
+    assert len(least) == 50
+    assert (least >= 0.5).all()
+    # Brackets and dots are text, not a pattern.
+    assert shown_ids(open_page("browse", q="[x](")) == []
+    assert shown_ids(open_page("browse", q="](http")) == [item_id(6)]
+
+
+def test_filters_typed_on_the_page(open_page: Open) -> None:
+    test = open_page("browse", "plain.jsonl", "reasons.jsonl")
+    test.text_input(key="q").set_value("number 21 ").run()
+    assert shown_ids(test) == [item_id(21)]
+    test.text_input(key="q").set_value("").run()
+    test.multiselect(key="label").set_value([OPTIONS[1]]).run()
+    assert set(test.dataframe[0].value["label"]) == {OPTIONS[1]}
+
+
+def test_one_run_right_and_the_other_wrong(open_page: Open) -> None:
+    test = open_page("browse", "plain.jsonl", "reasons.jsonl", wrong=[f"plain {LINK}"], right=["reasons"])
+    rows = test.dataframe[0].value
+    assert len(rows) > 0
+    assert (rows[f"plain {LINK}"] != rows["label"]).all()
+    assert (rows["reasons"] == rows["label"]).all()
+
+
+def test_an_item_in_detail_shows_everything_verbatim(open_page: Open) -> None:
+    test = open_page("browse", "plain.jsonl", "reasons.jsonl", item=item_id(0))
+    assert not test.exception
+    assert [c.value for c in test.code] == [SCRIPT]
+    assert all(c.language in (None, "", "plaintext") for c in test.code)
+    said = texts(test)
+    assert {"x:a", "x:b", "x:c"} <= set(said)
+    assert IMAGE in said  # a person's reason
+    assert said.count(SCRIPT) == 2  # the reason of one run, the unparsed text of the other
+    assert f"plain {LINK}" in said  # a run's name
+    assert any(t.startswith("ethical 0.75") for t in said)
+    judged = [t for t in said if t.startswith("judged")]
+    assert judged[0] == "judged good 3\n  j0: good\n  j1: good\n  j2: good"
+    assert judged[1] == f"judged bad 1, good 2\n  j0: bad – {LINK}\n  j1: good – {LINK}\n  j2: good – {LINK}"
+    assert any("leak: exact of x:train:00001" in t for t in said)
+    chips = [h.value for h in test.get("html")]
+    assert chips
+    assert not any("<script" in c or "<img" in c for c in chips)
+
+
+def test_no_data_reaches_a_sink_that_interprets(open_page: Open) -> None:
+    for page in PAGES:
+        test = open_page(page, "plain.jsonl", "reasons.jsonl", **({"item": item_id(0)} if page == "browse" else {}))
+        assert not test.exception
+        interpreted = [*test.markdown, *test.caption, *test.header, *test.subheader, *test.error, *test.title]
+        for element in interpreted:
+            assert "outside.example" not in element.value
+            assert "<script" not in element.value
+
+
+def test_next_and_previous(open_page: Open) -> None:
+    test = open_page("browse", split=["test"])
+    test.button[1].click().run()
+    assert test.text_input(key="item").value == item_id(0)
+    test.button[1].click().run()
+    assert test.text_input(key="item").value == item_id(3)
+    test.button[0].click().run()
+    assert test.text_input(key="item").value == item_id(0)
+
+
+def test_an_unknown_item_is_said(open_page: Open) -> None:
+    test = open_page("browse", item="![x](http://outside.example)")
+    assert not test.exception
+    assert "no item has the id" in test.error[0].value
+    assert "![x](" not in test.error[0].value
+
+
+@pytest.mark.parametrize("page", ["browse", "metrics"])
+def test_unreadable_outputs_are_shown(open_page: Open, page: str) -> None:
+    test = open_page(page, "broken.jsonl", "absent.jsonl", "reasons.jsonl")
+    assert not test.exception
+    said = [e.value.replace("\\", "") for e in test.error]
+    assert any("broken.jsonl" in e for e in said)
+    assert any("absent.jsonl" in e and "found nothing there" in e for e in said)
+    assert len(test.dataframe) > 0
+
+
+def test_the_same_run_twice_is_shown_once(open_page: Open, example: Path) -> None:
+    (example / "again.jsonl").write_bytes((example / "reasons.jsonl").read_bytes())
+    test = open_page("browse", "reasons.jsonl", "again.jsonl")
+    assert any("was read from" in e.value.replace("\\", "") for e in test.error)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_folder_that_is_not_there_is_said(open_page: Open, page: str) -> None:
+    test = open_page(page, items="nowhere")
+    assert not test.exception
+    assert "nowhere" in test.error[0].value
+
+
+def test_outputs_that_do_not_fit_are_said_and_the_others_scored(open_page: Open, example: Path) -> None:
+    (example / "strange.jsonl").write_text('{"item_id": "elsewhere", "label": "ethical"}\n', encoding="utf-8")
+    test = open_page("metrics", "strange.jsonl", "reasons.jsonl", judgements=False)
+    assert not test.exception
+    assert any("elsewhere" in e.value for e in test.error)
+    assert set(test.dataframe[0].value["run"]) == {"reasons"}
+
+
+def test_metrics(open_page: Open) -> None:
+    test = open_page("metrics", "plain.jsonl", "reasons.jsonl")
+    assert not test.exception
+    assert not test.error
+    assert [s.value for s in test.subheader] == ["Scores", "Reasons", "Confusion matrices", "Comparison"]
+    table = pl.from_pandas(test.dataframe[0].value)
+    row = table.filter(run="reasons", subset="all", metric="accuracy").row(0, named=True)
+    assert row["value"] == "1.000"
+    assert row["interval"].startswith("[0.9")
+    assert row["n"] == "40"
+    heads = [list(d.value.columns) for d in test.dataframe]
+    assert ["gold \\ predicted", *OPTIONS, "unparsed"] in heads
+    assert any("difference" in h for h in heads)
+
+
+def test_metrics_without_outputs(open_page: Open) -> None:
+    test = open_page("metrics", judgements=False)
+    assert texts(test) == ["No outputs to score. Give outputs files after the items folder."]
+
+
+def test_data_set(open_page: Open) -> None:
+    test = open_page("dataset")
+    assert not test.exception
+    assert [s.value for s in test.subheader] == ["Data set", "Audit", "Agreement among annotators"]
+    facts, found, absent, agreement = (d.value for d in test.dataframe)
+    assert f"example {SCRIPT}" in list(facts["value"])
+    assert list(found["examples"]) == [SCRIPT]
+    assert list(absent["finding"]) == ["label.range"]
+    assert list(agreement["value"]) == ["0.400", "undefined: three raters"]
+
+
+def test_the_app_starts_on_the_list(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    monkeypatch.setattr(sys, "argv", ["app.py", str(example / "items")])
+    test = AppTest.from_file(str(files("dfar_toolkit._viewer") / "app.py"), default_timeout=60).run()
+    assert not test.exception
+    assert "120 items, 1 to 50 shown" in texts(test)
+    test.switch_page("views/dataset.py").run()
+    assert "2 checks, 1 with findings." in texts(test)
+
+
+def test_filters_on_their_own() -> None:
+    listed = pl.DataFrame(
+        {
+            "statement": ["A.b", "axb", "c"], "label": ["x", "y", None], "split": ["train", "test", "test"],
+            "leak_kind": ["near", None, None], "disagreement": [0.5, float("nan"), None],
+            "has m": [True, True, None], "answer m": ["x", None, None],
+        }
+    )  # fmt: skip
+
+    def kept(**wanted: object) -> list[str]:
+        return filtered(listed, Filters(**wanted))["statement"].to_list()  # type: ignore[arg-type]
+
+    assert kept() == ["A.b", "axb", "c"]
+    assert kept(text="a.B") == ["A.b"]
+    assert kept(labels=("y",)) == ["axb"]
+    assert kept(leaks=(NO_LEAK,)) == ["axb", "c"]
+    assert kept(disagreement=0.1) == ["A.b"]  # neither undefined nor unknown counts as disagreement
+    assert kept(wrong_in=("m",)) == ["axb"]  # no label is not the right one; no output is neither
+    assert kept(right_in=("m",)) == ["A.b"]
+
+
+def test_plain_answers_take_the_first_sample_of_the_plain_condition() -> None:
+    rows = [
+        ("r", "i", "q", "full", "", 1, "late"),
+        ("r", "i", "q", "full", "", 0, "first"),
+        ("r", "i", "q", "empty", "", 0, "of another condition"),
+        ("r", "j", "q", "full", "p", 0, "about one annotator"),
+        ("r", "k", "z", "full", "", 0, "to another question"),
+    ]
+    names = ["run_id", "item_id", "question", "condition", "annotator_id", "sample", "label"]
+    outputs = pl.DataFrame(rows, schema=names, orient="row").with_columns(draw=0)
+    assert plain_answers(outputs, "q")["label"].to_list() == ["first"]
+
+
+def test_labels_of_widgets_are_escaped() -> None:
+    assert label("![x](http://a.b/c)\n:red[*y*]") == r"\!\[x\]\(http\:\/\/a\.b\/c\) \:red\[\*y\*\]"
+
+
+def test_arguments() -> None:
+    found = arguments(["--judgements", "j.csv", "--", "-items", "a", "b"])
+    assert (str(found.items), [str(p) for p in found.outputs], str(found.judgements)) == ("-items", ["a", "b"], "j.csv")
+    with pytest.raises(TableError, match="wants an items folder"):
+        arguments([])
+
+
+def test_the_command_line_is_for_this_machine_only(tmp_path: Path) -> None:
+    line = command(tmp_path / "items", [tmp_path / "-o.jsonl"], judgements=tmp_path / "j.csv", port=8765)
+    assert line[:4] == [sys.executable, "-m", "streamlit", "run"]
+    assert Path(line[4]).name == "app.py"
+    assert Path(line[4]).is_file()
+    assert {"--server.address=127.0.0.1", "--server.port=8765", "--browser.gatherUsageStats=false"} <= set(line)
+    assert [a for a in line if "allowedHosts" in a] == [
+        "--server.allowedHosts=localhost",
+        "--server.allowedHosts=127.0.0.1",
+    ]
+    assert arguments(line[line.index("--") + 1 :]).outputs == (tmp_path / "-o.jsonl",)

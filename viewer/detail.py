@@ -1,0 +1,122 @@
+"""One item in full: the statement, every person's label and reason, every model's beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dfar_toolkit._viewer.data import Runs
+from dfar_toolkit._viewer.sinks import show_block, show_chip, show_text
+from dfar_toolkit.files.items import ItemsFolder
+from dfar_toolkit.tables import HUMAN_RUN
+
+_RIGHT, _WRONG, _NEUTRAL = "#23705f", "#b03040", "#4477aa"
+
+
+def show_item(
+    item_id: str, folder: ItemsFolder, facts: Mapping[str, Any], runs: Runs, judgements: pl.DataFrame | None
+) -> None:
+    """Everything about one item."""
+    item = folder.items.row(by_predicate=pl.col("item_id") == item_id, named=True)
+    show_block(item["statement"])
+    for part in item["context"]:
+        show_text(f"{part['role'] or part['field']}: {part['text']}")
+    _facts(item, facts, folder.options)
+    about = judgements.filter(pl.col("item_id") == item_id) if judgements is not None else None
+    people, models = st.columns(2, gap="medium")
+    with people:
+        st.subheader("People")
+        _people(folder.annotations.filter(pl.col("item_id") == item_id), about)
+    with models:
+        st.subheader("Models")
+        _models(item_id, item, folder, runs, about)
+
+
+def _facts(item: Mapping[str, Any], facts: Mapping[str, Any], options: list[str]) -> None:
+    names = item["option_texts"] or options
+    gold = item["label"] if item["label"] is not None else "none (people are tied)"
+    lines = {"label": gold, "votes": _votes(names, item["label_counts"]), "split": item["split"]}
+    if facts["disagreement"] is not None and facts["disagreement"] == facts["disagreement"]:
+        lines["disagreement"] = f"{facts['disagreement']:.2f} over {facts['n_ratings']} ratings"
+    if item["leak_kind"]:
+        others = item["leak_of"] or []
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        lines["leak"] = f"{item['leak_kind']} of {', '.join(others[:3])}{more}"
+    if item["group"] != item["item_id"]:
+        lines["group"] = item["group"]
+    show_text("\n".join(f"{name}: {value}" for name, value in lines.items() if value))
+
+
+def _votes(names: list[str], counts: list[int] | None) -> str:
+    return "" if counts is None else ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=False))
+
+
+def _people(annotations: pl.DataFrame, judgements: pl.DataFrame | None) -> None:
+    """One card per rating; the values of a set-valued rating stand together."""
+    if annotations.is_empty():
+        st.text("no annotations")
+    several = annotations["question"].n_unique() > 1
+    for _, rating in annotations.group_by("question", "annotator_id", "rating_id", maintain_order=True):
+        first = rating.row(0, named=True)
+        with st.container(border=True, gap="xxsmall"):
+            show_text(first["annotator_id"] + (f" · {first['question']}" if several else ""))
+            for row in rating.iter_rows(named=True):
+                show_chip(row["value"])
+                show_text(row["reason"] if row["reason"] else "(no reason)")
+            _verdicts(judgements, f"{HUMAN_RUN}/{first['rating_id']}")
+
+
+def _models(
+    item_id: str, item: Mapping[str, Any], folder: ItemsFolder, runs: Runs, judgements: pl.DataFrame | None
+) -> None:
+    """One card per output; whether it agrees with people is said for the primary question."""
+    said = runs.outputs.filter(pl.col("item_id") == item_id) if runs.outputs.width else runs.outputs
+    if said.is_empty():
+        st.text("no outputs about this item")
+        return
+    for row in said.iter_rows(named=True):
+        with st.container(border=True, gap="xxsmall"):
+            show_text(_heading(row, folder.question))
+            if row["label"] is None:
+                show_chip("failed" if row["error"] else "unparsed", colour=_WRONG)
+            else:
+                judged = row["question"] == folder.question and item["label"] is not None
+                colour = (_RIGHT if row["label"] == item["label"] else _WRONG) if judged else _NEUTRAL
+                show_chip(row["label"], colour=colour)
+            if row["label_probs"] is not None:
+                names = row["options"] or (folder.options if row["question"] == folder.question else [])
+                show_text(_probabilities(names, row["label_probs"]))
+            unread = row["raw"] if row["label"] is None else None
+            show_text(row["reason"] or row["error"] or unread or "(no reason)")
+            _verdicts(judgements, row["output_id"])
+
+
+def _heading(row: Mapping[str, Any], primary: str) -> str:
+    """The run, and every part of the key that is not its default."""
+    plain = {"question": primary, "sample": 0, "annotator_id": "", "method": "", "condition": "full", "operator": ""}
+    parts = [f"{name} {row[name]}" for name, default in {**plain, "k": -1, "draw": 0}.items() if row[name] != default]
+    return " · ".join([row["run_id"], *parts])
+
+
+def _probabilities(names: list[str], probs: list[float]) -> str:
+    shown = names if len(names) == len(probs) else [str(i) for i in range(len(probs))]
+    return "  ".join(f"{n} {p:.2f}" for n, p in zip(shown, probs, strict=True))
+
+
+def _verdicts(judgements: pl.DataFrame | None, output_id: str) -> None:
+    """What judges said about the reason: the tally, then each judge."""
+    if judgements is None:
+        return
+    about = judgements.filter(pl.col("output_id") == output_id)
+    if about.is_empty():
+        return
+    values = about["value"].fill_null("no verdict")
+    tally = values.value_counts().sort("value").rows()
+    judges = []
+    for row in about.iter_rows(named=True):
+        said = row["value"] if row["value"] is not None else row["score"]
+        judges.append(f"  {row['judge_id']}: {said}" + (f" – {row['note']}" if row["note"] else ""))
+    show_text("\n".join(["judged " + ", ".join(f"{v} {n}" for v, n in tally), *judges]))

@@ -1,0 +1,120 @@
+"""Metrics: scores of every run with intervals, confusion matrices, and two runs against each other."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from dfar_toolkit._viewer.data import (
+    Arguments,
+    Runs,
+    arguments,
+    comparison,
+    confusion,
+    key,
+    load_folder,
+    load_judgements,
+    load_runs,
+    scores,
+    source,
+)
+from dfar_toolkit._viewer.sinks import show_chart, show_problem, show_text
+from dfar_toolkit._viewer.tables import show_tables
+from dfar_toolkit.errors import DfarError
+from dfar_toolkit.report.document import ReportData
+from dfar_toolkit.report.plots import confusion_plot, reasons_plot, scores_plot
+from dfar_toolkit.report.sections import sections
+
+Key = tuple[str, str]
+
+
+def gather(runs: Runs, items: Key, judged: Key | None) -> pl.DataFrame:
+    """Scores of every file that fits the items; for the others, why not."""
+    parts: list[pl.DataFrame] = []
+    for found in dict.fromkeys(key(s) for s in runs.files.values()):
+        try:
+            parts.append(scores(items, found, judged))
+        except DfarError as error:
+            show_problem(f"{found[0]}: {error}")
+    if not parts:
+        return pl.DataFrame()
+    # Human reasons are judged once, whichever file they were scored with.
+    return pl.concat(parts).unique(["run_id", "metric", "subset", "label"], keep="first", maintain_order=True)
+
+
+def show_scores(table: pl.DataFrame) -> None:
+    """Plots, then the tables beside them."""
+    found = {s.key: s for s in sections(ReportData("", scores=table))}
+    for name, title, plot in (("scores", "Scores", scores_plot), ("reasons", "Reasons", reasons_plot)):
+        if name in found:
+            st.subheader(title)
+            show_chart(plot(table), name=title)
+            for line in found[name].text:
+                show_text(line)
+            show_tables(found[name])
+
+
+def show_confusions(runs: Runs, items: Key) -> None:
+    """A heat map per run, two in a line, and its counts."""
+    st.subheader("Confusion matrices")
+    columns = st.columns(2)
+    for i, (run, found) in enumerate(runs.files.items()):
+        try:
+            cells = confusion(items, key(found)).filter(pl.col("run_id") == run)
+        except DfarError:
+            continue  # said above, with the scores
+        with columns[i % 2]:
+            show_text(run)
+            whole = cells.filter(pl.col("subset") == "all")
+            show_chart(confusion_plot(whole), name=f"confusion{i}")
+            data = ReportData("", confusions={run: whole})
+            show_tables(next(s for s in sections(data) if s.key == "confusions"), captions=False)
+
+
+def show_comparison(runs: Runs, items: Key, judged: Key | None) -> None:
+    """Two runs, chosen where there are more."""
+    st.subheader("Comparison")
+    names = list(runs.files)
+    line = st.columns(2)
+    a = line[0].selectbox("First run", names, index=0, key="a", bind="query-params")
+    b = line[1].selectbox("Second run", names, index=1, key="b", bind="query-params")
+    if a == b:
+        st.text("choose two different runs")
+        return
+    try:
+        found = comparison(items, (*key(runs.files[a]), a), (*key(runs.files[b]), b), judged)
+    except DfarError as error:
+        show_problem(error)
+        return
+    for section in sections(ReportData("", comparisons=[found])):
+        for text in section.text:
+            show_text(text)
+        show_tables(section)
+
+
+def main() -> None:
+    """The page."""
+    try:
+        given: Arguments = arguments()
+        load_folder(given.items)
+        items = key(source(given.items))
+    except (DfarError, OSError) as error:
+        show_problem(error)
+        return
+    runs = load_runs(given)
+    judgements, problem = load_judgements(given)
+    for message in [*runs.problems, *([problem] if problem else [])]:
+        show_problem(message)
+    if not runs.files:
+        st.text("No outputs to score. Give outputs files after the items folder.")
+        return
+    judged = key(source(given.judgements)) if judgements is not None and given.judgements else None
+    table = gather(runs, items, judged)
+    if table.width:
+        show_scores(table)
+        show_confusions(runs, items)
+    if len(runs.files) > 1:
+        show_comparison(runs, items, judged)
+
+
+main()
