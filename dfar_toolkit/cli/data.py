@@ -72,7 +72,7 @@ def build(
     Example: dfar build dfar --raw raw/dfar --out out/dfar --split grouped
     """
     from dfar_toolkit.corpus.assemble import BuildOptions, build_items
-    from dfar_toolkit.journeys.mapping import mapping_from_settings
+    from dfar_toolkit.journeys.column_settings import mapping_from_settings
     from dfar_toolkit.sources import read_source
 
     _known("--accept", accept or ())

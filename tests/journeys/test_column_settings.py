@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfar_toolkit.errors import SourceError
-from dfar_toolkit.journeys.mapping import mapping_from_settings
+from dfar_toolkit.journeys.column_settings import mapping_from_settings
 
 
 def test_settings_replace_what_the_file_says(tmp_path: Path) -> None:
