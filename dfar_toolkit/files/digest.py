@@ -28,7 +28,7 @@ def content_digest(rows: Iterable[Mapping[str, object]]) -> str:
 
     Example:
         >>> content_digest([{"b": 0.5, "a": "x"}])[:12]
-        '4a5ab9a7f0ac'
+        'af155038cb6d'
     """
     digest = hashlib.sha256()
     for row in rows:
