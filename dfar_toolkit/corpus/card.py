@@ -26,9 +26,9 @@ from dfar_toolkit.corpus.front_matter import (
     front_matter,
     split_front_matter,
 )
-from dfar_toolkit.corpus.markdown import md_code, md_escape, md_fence, one_line
 from dfar_toolkit.corpus.templates import datacards_folder
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.markup import md_code, md_escape, md_fence, one_line
 
 BLOCKS: Final = (
     "summary", "composition", "judgements", "agreement", "audit", "changes", "fields", "splits", "loading",

@@ -10,8 +10,8 @@ import polars as pl
 
 from dfar_toolkit.corpus.features import dataset_features
 from dfar_toolkit.corpus.front_matter import Manifest, class_labels
-from dfar_toolkit.corpus.markdown import one_line
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.markup import one_line
 
 CONFORMS_TO: Final = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 _OWN_TERMS: Final = (

@@ -9,8 +9,8 @@ import polars as pl
 import yaml
 
 from dfar_toolkit.corpus.features import dataset_features
-from dfar_toolkit.corpus.markdown import one_line
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.markup import one_line
 
 Manifest = Mapping[str, Any]
 

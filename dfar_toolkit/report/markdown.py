@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Final
 
+from dfar_toolkit.markup import md_escape
 from dfar_toolkit.report.document import ReportData, visible
 from dfar_toolkit.report.sections import Table, sections
-
-_SPECIAL: Final = re.compile(r"[\\`*_{}\[\]#!|~$^@]")
-_HTML: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_LINK: Final = re.compile(r"(?i)(?<=[a-z]):(?=//)|(?<=\bwww)\.|(?<=\bmailto):|(?<=\bxmpp):")
-_LEADING: Final = re.compile(r"^([-+=](?=\s|[-+=]|$)|\d+(?=[.)](?:\s|$)))")
 
 
 def markdown(data: ReportData) -> str:
@@ -44,17 +38,13 @@ def markdown(data: ReportData) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Text as one line of Markdown that renders as itself.
+    r"""Text as one line of Markdown that renders as itself, unseen characters shown.
 
     Example:
         >>> print(escaped("![x](http://a.example/|)\n- <b>"))
         \!\[x\](http\://a.example/\|) - &lt;b&gt;
     """
-    line = " ".join(visible(text).split())
-    line = _SPECIAL.sub(lambda m: "\\" + m.group(), line)
-    line = re.sub("[&<>]", lambda m: _HTML[m.group()], line)
-    line = _LINK.sub(lambda m: "\\" + m.group(), line)
-    return _LEADING.sub(lambda m: m.group() + "\\" if m.group().isdigit() else "\\" + m.group(), line)
+    return md_escape(" ".join(visible(text).split()))
 
 
 def _table(table: Table) -> str:

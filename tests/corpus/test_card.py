@@ -15,9 +15,9 @@ import yaml
 from dfar_toolkit.corpus import templates
 from dfar_toolkit.corpus.card import BLOCKS, render_card
 from dfar_toolkit.corpus.front_matter import size_category, split_front_matter
-from dfar_toolkit.corpus.markdown import md_code, md_escape, md_fence
 from dfar_toolkit.corpus.templates import datacards_folder
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.markup import md_code, md_escape, md_fence
 
 
 def card(manifest: dict[str, Any] | None = None, **changed: Any) -> str:

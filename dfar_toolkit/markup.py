@@ -9,7 +9,7 @@ from typing import Final
 _UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
 _SPECIAL: Final = re.compile(r"[\\`*_\[\]|~$#!{}^@]")
 _LEADING: Final = re.compile(r"^(?:[-+=:](?=\s|$|[-=:+])|\d{1,9}(?=[.)](?:\s|$)))")
-_LINK: Final = re.compile(r"(?i)(?<=[a-z])://|\bwww\.")
+_LINK: Final = re.compile(r"(?i)(?<=[a-z]):(?=//)|(?<=\bwww)\.|(?<=\bmailto):|(?<=\bxmpp):")
 _PLAIN_CODE: Final = re.compile(r"[\w./:+=,@\[\]{}() -]+")
 
 
@@ -41,7 +41,7 @@ def md_escape(value: object) -> str:
     """
     text = _SPECIAL.sub(lambda m: "\\" + m.group(), one_line(value))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = _LINK.sub(lambda m: "\\" + m.group() if m.group().startswith(":") else m.group()[:-1] + "\\.", text)
+    text = _LINK.sub(lambda m: "\\" + m.group(), text)
     return _LEADING.sub(lambda m: "\\" + m.group() if not m.group()[-1].isdigit() else m.group() + "\\", text)
 
 
