@@ -76,6 +76,8 @@ class TestWhatIsPrinted:
         assert {"statistic", "level", "value", "low", "high", "n", "note"} <= set(rows[0])
         found = {row["statistic"] for row in rows}
         assert found == {"percent_agreement", "krippendorff_alpha", "fleiss_kappa", "gwet_ac1", "cohen_kappa"}
+        assert "fleiss" not in dfar("agreement", demo / "items").out
+        assert "fleiss" in dfar("agreement", demo / "items", "--all").out
         alpha = next(row for row in rows if row["statistic"] == "krippendorff_alpha")
         assert abs(alpha["difference"]) < 1e-12
 
@@ -99,11 +101,23 @@ class TestWhatIsPrinted:
         assert values["with-reasons", "accuracy"] == pytest.approx(46 / 58)
         assert values["with-reasons", "mar_mean"] == pytest.approx(48 / 168)  # every reason judged by all three
         assert values["human", "mar_mean"] == pytest.approx(7 / 90)
+        cells = [row["value"] for row in rows if row["metric"] == "confusion"]
+        assert sum(cells) == 58
+        assert "Confusion matrix of with-reasons, all" in dfar(*words[:-1]).out
+
+    def test_the_judging_protocol_is_printed_with_the_rates(
+        self, dfar: Dfar, demo: Path, runs: tuple[Path, Path]
+    ) -> None:
+        words = ("score", runs[1], "--items", demo / "items", "--judgements", demo / "judgements.csv", "--n-boot", 100)
+        assert "no judging protocol was given" in dfar(*words).err
+        assert "blinded: True" in dfar(*words, "--protocol", demo / "protocol.yaml").err
 
     def test_compare(self, dfar: Dfar, demo: Path, runs: tuple[Path, Path]) -> None:
         rows = json.loads(dfar("compare", *runs, "--items", demo / "items", "--json").out)
         accuracy = next(row for row in rows if row["metric"] == "accuracy")
         assert accuracy["value"] == pytest.approx(8 / 58)
+        cells = {(r["a_right"], r["b_right"]): r["value"] for r in rows if r["metric"] == "right_wrong"}
+        assert cells == {(True, True): 33, (True, False): 5, (False, True): 13, (False, False): 7}
         assert 0 < accuracy["p_value"] < 1
         assert "Right and wrong" in dfar("compare", *runs, "--items", demo / "items").out
 
@@ -164,6 +178,27 @@ class TestBuild:
         assert read["a"].equals(read["b"])
         assert not read["a"]["item_id"].equals(read["c"]["item_id"])
         assert read["a"].group_by("group").agg(pl.col("split").n_unique())["split"].max() == 1
+
+    def test_a_share_for_one_split_leaves_the_rest_to_the_other(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
+        words = (
+            "build",
+            "table",
+            "--raw",
+            demo / "raw",
+            "--mapping",
+            demo / "raw" / "mapping.yaml",
+            "--split",
+            "grouped",
+        )
+        assert dfar(*words, "--size", "test=0.2", "--out", tmp_path / "out").code == 0
+        sizes = json.loads((tmp_path / "out" / "manifest.json").read_text())["split"]["sizes"]
+        assert sizes == {"train": 0.8, "test": 0.2}
+        run = dfar(*words, "--size", "test=1.5", "--out", tmp_path / "out")
+        assert (run.code, run.err.splitlines()[-1].count("leave room for")) == (1, 1)
+
+    def test_lengths_that_are_usual_can_be_set(self, dfar: Dfar, demo: Path) -> None:
+        rows = json.loads(dfar("check", demo / "items", "--length", "reason=100:200", "--json").out)
+        assert {row["finding"]: row["count"] for row in rows}["length.reason"] > 100
 
     def leaky(self, folder: Path) -> Path:
         folder.mkdir()
@@ -266,7 +301,7 @@ class TestMistakes:
         refused(dfar("check", "items"), "test.parquet", "not there")
 
     def test_unknown_source(self, dfar: Dfar) -> None:
-        refused(dfar("build", "dfra", "--raw", ".", "--out", "out"), 'Is it "dfar"')
+        refused(dfar("build", "dfra", "--raw", ".", "--out", "out"), "unknown source 'dfra'", "lewidi", code=2)
         assert not Path("out").exists()
 
     def test_the_raw_folder_has_no_such_files(self, dfar: Dfar) -> None:
@@ -279,6 +314,10 @@ class TestMistakes:
         words = ("build", "table", "--raw", demo / "raw", "--mapping", demo / "raw" / "mapping.yaml", "--out", "out")
         refused(dfar(*words), "found other files")
         assert [p.name for p in Path("out").iterdir()] == ["thesis.tex"]
+
+    def test_a_table_of_ratings_with_other_columns(self, dfar: Dfar) -> None:
+        Path("r.csv").write_text("id,who,says\n1,a,x\n")
+        refused(dfar("agreement", "r.csv"), "--item (now 'item_id')", "--rater", "--value", "layout=wide")
 
     def test_unknown_column_to_slice_by(self, dfar: Dfar, demo: Path) -> None:
         refused(dfar("agreement", demo / "items", "--by", "moon"), "moon", "split")
@@ -295,6 +334,8 @@ class TestMistakes:
             ("check", "x", "--allow", "leak.exact=many"),
             ("check", "x", "--allow", "leak.exakt=3"),
             ("check", "x", "--accept", "leak.exakt"),
+            ("check", "x", "--length", "reason=5"),
+            ("build", "table", "--raw", ".", "--out", "o", "--column", "lable=x"),
             ("score", "x", "--items", "y", "--map", "fine"),
             ("score", "x", "--items", "y", "--map", "fine=a,fine=b"),
             ("agreement", "x", "--kind", "fuzzy"),

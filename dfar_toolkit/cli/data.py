@@ -20,6 +20,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of
 Folder = Annotated[Path, typer.Argument(help="An items folder.")]
 Accept = Annotated[list[str] | None, typer.Option("--accept", help="A finding that may stand; may be given again.")]
 Near = Annotated[float, typer.Option("--near", min=0.5, max=1.0, help="Jaccard similarity that counts as near.")]
+Length = Annotated[
+    list[str] | None,
+    typer.Option("--length", help="statement=MIN:MAX or reason=MIN:MAX: characters that are usual; again for both."),
+]
 Allow = Annotated[
     list[str] | None, typer.Option("--allow", help="FINDING=N: up to N of a finding pass; may be given again.")
 ]
@@ -52,11 +56,12 @@ def build(
     mapping: Annotated[Path | None, typer.Option(help="table: a YAML file that names the columns.")] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", help="table: KEY=VALUE of the mapping, such as statement=text; may be given again."),
+        typer.Option("--column", help="table: KEY=VALUE (docs/data.md), such as statement=text; may be given again."),
     ] = None,
     split: Annotated[str, typer.Option(help="published, or grouped: no group straddles splits.")] = "published",
     size: Annotated[
-        list[str] | None, typer.Option("--size", help="grouped: SPLIT=SHARE, such as test=0.2; may be given again.")
+        list[str] | None,
+        typer.Option("--size", help="grouped: SPLIT=SHARE, such as test=0.2; the others share the rest."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of pseudonyms and the grouped split.")] = 0,
     keep_ids: Annotated[bool, typer.Option("--keep-ids", help="Keep annotator ids as they are.")] = False,
@@ -65,6 +70,7 @@ def build(
     ] = False,
     accept: Accept = None,
     near: Near = 0.8,
+    length: Length = None,
     allow: Allow = None,
 ) -> None:
     """Build an items folder from published files, audit it, and exit 1 if the audit fails.
@@ -72,19 +78,28 @@ def build(
     Example: dfar build dfar --raw raw/dfar --out out/dfar --split grouped
     """
     from dfar_toolkit.corpus.assemble import BuildOptions, build_items
+    from dfar_toolkit.errors import SourceError
     from dfar_toolkit.journeys.column_settings import mapping_from_settings
-    from dfar_toolkit.sources import read_source
+    from dfar_toolkit.sources import SOURCES, read_source
 
     _known("--accept", accept or ())
     if split == "grouped":
-        options = BuildOptions("grouped", _sizes(size), seed, keep_ids, tuple(accept or ()), _thresholds(near, allow))
+        options = BuildOptions(
+            "grouped", _sizes(size), seed, keep_ids, tuple(accept or ()), _thresholds(near, allow, length)
+        )
     elif split == "published":
         if size:
             usage("--size goes with --split grouped")
-        options = BuildOptions("published", None, seed, keep_ids, tuple(accept or ()), _thresholds(near, allow))
+        options = BuildOptions("published", None, seed, keep_ids, tuple(accept or ()), _thresholds(near, allow, length))
     else:
         usage(f"--split must be published or grouped, found {split!r}")
-    columns = mapping_from_settings(_pairs("--column", column), mapping=mapping) if column or mapping else None
+    settings = _pairs("--column", column)
+    try:  # a mapping that contradicts itself was typed, not read
+        columns = mapping_from_settings(settings, mapping=mapping) if column or mapping else None
+    except SourceError as error:
+        usage(str(error))
+    if source.partition(":")[0] not in SOURCES:
+        usage(f"unknown source {source!r}; `dfar sources` lists {', '.join(SOURCES)}")
     tables = read_source(source, raw, repair=not no_repair, mapping=columns)
     for repair in tables.repairs:
         say(f"note: {repair}")
@@ -101,6 +116,7 @@ def check(
     folder: Folder,
     accept: Accept = None,
     near: Near = 0.8,
+    length: Length = None,
     allow: Allow = None,
     json: Json = False,
 ) -> None:
@@ -111,7 +127,7 @@ def check(
     from dfar_toolkit.corpus.recheck import recheck
 
     _known("--accept", accept or ())
-    findings, failed = recheck(folder, thresholds=_thresholds(near, allow), accept=tuple(accept or ()))
+    findings, failed = recheck(folder, thresholds=_thresholds(near, allow, length), accept=tuple(accept or ()))
     names = [f.finding for f in failed]
     if json:
         print_json([f.as_row() | {"failed": f.finding in names} for f in findings])
@@ -181,7 +197,7 @@ def _sizes(texts: list[str] | None) -> dict[str, float] | None:
     return sizes
 
 
-def _thresholds(near: float, allow: list[str] | None) -> AuditThresholds:
+def _thresholds(near: float, allow: list[str] | None, length: list[str] | None) -> AuditThresholds:
     from dfar_toolkit.corpus.audit import AuditThresholds
 
     counts = {}
@@ -190,7 +206,30 @@ def _thresholds(near: float, allow: list[str] | None) -> AuditThresholds:
             usage(f"--allow wants FINDING=N with a whole number, found {finding}={text}")
         counts[finding] = int(text)
     _known("--allow", counts)
-    return AuditThresholds(near=near, max_count=counts)
+    usual = AuditThresholds()
+    limits = {
+        "statement": (usual.statement_min, usual.statement_max),
+        "reason": (usual.reason_min, usual.reason_max),
+        **_lengths(length),
+    }
+    return AuditThresholds(
+        near=near,
+        statement_min=limits["statement"][0],
+        statement_max=limits["statement"][1],
+        reason_min=limits["reason"][0],
+        reason_max=limits["reason"][1],
+        max_count=counts,
+    )
+
+
+def _lengths(texts: list[str] | None) -> dict[str, tuple[int, int]]:
+    limits: dict[str, tuple[int, int]] = {}
+    for field, text in _pairs("--length", texts).items():
+        least, colon, most = text.partition(":")
+        if field not in ("statement", "reason") or not (colon and least.isdigit() and most.isdigit()):
+            usage(f"--length wants statement=MIN:MAX or reason=MIN:MAX, found {field}={text}")
+        limits[field] = (int(least), int(most))
+    return limits
 
 
 def _known(option: str, findings: Iterable[str]) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from dfar_toolkit.cli.printing import interval, print_json, print_table, say, usage
+from dfar_toolkit.cli.printing import interval, number, percent, print_json, print_table, say, usage
 
 if TYPE_CHECKING:
     import polars as pl
 
-_PAIRS: Final = 15  # pairs of annotators that a table shows unasked
+_DEFAULT: Final = ("percent_agreement", "krippendorff_alpha", "gwet_ac1")  # what a table shows unasked
+_COUNTS: Final = ("missing_outputs", "failed_outputs", "no_gold")
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
 Confidence = Annotated[float, typer.Option(min=0.5, max=0.9999, help="Coverage of the intervals.")]
@@ -71,10 +72,11 @@ def agreement(
     if json:
         print_json(table.to_dicts())
         return
-    pairs = table.filter(pl.col("statistic") == "cohen_kappa").height
-    if pairs > _PAIRS and not everything:
-        table = table.filter(pl.col("statistic") != "cohen_kappa")
-        say(f"left out of this table: Cohen's kappa of {pairs} pairs of annotators (--all or --json shows them)")
+    if not everything:
+        family = table.height
+        table = table.filter(pl.col("statistic").is_in(_DEFAULT))
+        if table.height < family:
+            say(f"left out of this table: {family - table.height} rows, Fleiss' kappa and pairs (--all or --json)")
     beside = [c for c in ("question", by, "rater_a", "rater_b") if c and c in table.columns and _used(table[c])]
     extra = ["cross_check", "difference"] if cross_check else []
     rows = [
@@ -82,7 +84,7 @@ def agreement(
          f"{row['n_units']} {row['unit']}", *(_exact(row[c]) for c in extra), row["note"]]
         for row in table.iter_rows(named=True)
     ]  # fmt: skip
-    print_table([*beside, "statistic", "value", f"{confidence:.0%} interval", "n", "over", *extra, "note"], rows)
+    print_table([*beside, "statistic", "value", f"{percent(confidence)} interval", "n", "over", *extra, "note"], rows)
 
 
 def _used(column: pl.Series) -> bool:
@@ -101,6 +103,7 @@ def score(
     outputs: Annotated[Path, typer.Argument(help="An outputs file (JSONL, CSV, Parquet) or a run folder.")],
     items: Items,
     judgements: Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")] = None,
+    protocol: Annotated[Path | None, typer.Option(help="How the judging was done (YAML); printed on stderr.")] = None,
     split: Split = None,
     map_labels: Map = None,
     confidence: Confidence = 0.95,
@@ -114,22 +117,31 @@ def score(
 
     Example: dfar score demo/runs/with-reasons.jsonl --items demo/items --judgements demo/judgements.csv
     """
-    from dfar_toolkit.journeys.scores import score_run
+    from dfar_toolkit.journeys.scores import score_file
 
-    table = score_run(
+    scored = score_file(
         outputs, items=items, judgements=judgements, split=split, label_map=parsed_label_map(map_labels),
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
     )  # fmt: skip
+    table = scored.table
+    if judgements is not None:
+        _say_protocol(protocol)
     if json:
-        print_json(table.to_dicts())
+        print_json([*table.to_dicts(), *scored.confusion_rows()])
         return
     shown = table if everything else table.filter(table["label"].is_null())
     rows = [
-        [row["run_id"], row["subset"], row["metric"], row["label"] or "", row["value"],
-         interval(row["low"], row["high"]), row["n"], row["note"]]
+        [row["run_id"], row["subset"], row["metric"], row["label"] or "", _value(row),
+         interval(row["low"], row["high"]), row["n"], _over(row), row["note"]]
         for row in shown.iter_rows(named=True)
     ]  # fmt: skip
-    print_table(["run", "subset", "metric", "label", "value", f"{confidence:.0%} interval", "n", "note"], rows)
+    print_table(
+        ["run", "subset", "metric", "label", "value", f"{percent(confidence)} interval", "n", "over", "note"], rows
+    )
+    for title, header, cells in scored.confusion_tables():
+        print_table(header, cells, title=title)
+    if shown.height < table.height:
+        say(f"left out of this table: {table.height - shown.height} rows per label and label shares (--all or --json)")
 
 
 def compare(
@@ -149,6 +161,8 @@ def compare(
 
     Example: dfar compare demo/runs/label-only.jsonl demo/runs/with-reasons.jsonl --items demo/items
     """
+    import polars as pl
+
     from dfar_toolkit.journeys.scores import compare_runs
 
     result = compare_runs(
@@ -156,15 +170,42 @@ def compare(
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
     )  # fmt: skip
     if json:
-        print_json(result.differences.to_dicts())
+        cells = result.right_wrong.rename({"count": "value"}).with_columns(pl.lit("right_wrong").alias("metric"))
+        print_json([*result.differences.to_dicts(), *cells.to_dicts()])
         return
     rows = [
         [row["subset"], row["metric"], row["value"], interval(row["low"], row["high"]), row["n"],
-         "" if row["p_value"] is None else f"{row['p_value']:.3g}", row["test"] or "", row["note"]]
+         _over(row), "" if row["p_value"] is None else f"{row['p_value']:.3g}", row["test"] or "", row["note"]]
         for row in result.differences.iter_rows(named=True)
     ]  # fmt: skip
-    print_table(["subset", "difference (B - A)", "value", "interval", "n", "p", "test", "note"], rows)
-    print_table(list(result.right_wrong.columns), result.right_wrong.rows(), title="Right and wrong")
+    print_table(
+        ["subset", "difference (B - A)", "value", f"{percent(confidence)} interval", "n", "over", "p", "test", "note"],
+        rows,
+    )
+    verdict = {True: "right", False: "wrong"}
+    counted = [[subset, verdict[a], verdict[b], n] for subset, a, b, n in result.right_wrong.rows()]
+    print_table(["subset", result.run_a, result.run_b, "items"], counted, title="Right and wrong")
+
+
+def _over(row: dict[str, object]) -> str:
+    """What an interval is over, where there is one."""
+    return f"{row['n_units']} {row['unit']}, {row['method']}" if interval(row["low"], row["high"]) else ""
+
+
+def _value(row: dict[str, object]) -> str:
+    """A score; counts are whole numbers."""
+    value = row["value"]
+    counted = row["metric"] in _COUNTS and isinstance(value, float)
+    return f"{value:.0f}" if counted else number(value)
+
+
+def _say_protocol(protocol: Path | None) -> None:
+    from dfar_toolkit.files.protocol import read_protocol
+
+    if protocol is None:
+        say("no judging protocol was given (--protocol FILE): say with every rate how the reasons were judged")
+    for name, text in read_protocol(protocol).items():
+        say(f"judging protocol: {name}: {', '.join(map(str, text)) if isinstance(text, list) else text}")
 
 
 def parsed_label_map(text: str | None) -> dict[str, str] | None:

@@ -56,6 +56,16 @@ def number(value: object, *, digits: int = 3) -> str:
     return str(value)
 
 
+def percent(share: float) -> str:
+    """A confidence as a percentage that is not rounded away.
+
+    Example:
+        >>> percent(0.95), percent(0.999)
+        ('95 %', '99.9 %')
+    """
+    return f"{round(100 * share, 10):g} %"
+
+
 def interval(low: object, high: object) -> str:
     """An interval for a table, empty where there is none.
 

@@ -39,7 +39,10 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The HTML page; .md and .json are written beside it.")] = Path(
         "report.html"
     ),
+    split: Annotated[list[str] | None, typer.Option("--split", help="Score these splits only.")] = None,
     map_labels: Annotated[str | None, typer.Option("--map", help="Rename the models' labels: wrong=unethical.")] = None,
+    separator: Annotated[str | None, typer.Option(help="Separator of CSV files where it is not a comma.")] = None,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Coverage of the scores' intervals.")] = 0.95,
     n_boot: Annotated[int, typer.Option("--n-boot", min=100, help="Bootstrap draws.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
 ) -> None:
@@ -53,8 +56,8 @@ def report(
     if out.suffix != ".html":
         usage(f"--out must end in .html, found {out.name}")
     written = report_on(
-        items, outputs or [], judgements=judgements, protocol=protocol, out=out,
-        label_map=parsed_label_map(map_labels), n_boot=n_boot, seed=seed,
+        items, outputs or [], judgements=judgements, protocol=protocol, out=out, split=split,
+        label_map=parsed_label_map(map_labels), separator=separator, confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
     say("wrote " + ", ".join(map(str, written)))
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from dfar_toolkit.agreement import agreement_table
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.estimate import Estimate, estimates_frame
 from dfar_toolkit.tables import UNKNOWN_ANNOTATOR
 
 
@@ -36,7 +37,19 @@ def folder_agreement(
         Columns ``question, statistic, level, value, low, high, n, note, ...``.
     """
     parts = single_valued_questions(with_units(annotations, items), questions)
-    return statistics_of(parts, n_boot=n_boot, seed=seed) if parts else pl.DataFrame()
+    tables = [_or_refused(part, n_boot=n_boot, seed=seed) for part in parts]
+    return pl.concat(tables, how="diagonal_relaxed") if tables else pl.DataFrame()
+
+
+def _or_refused(part: SingleValued, *, n_boot: int, seed: int) -> pl.DataFrame:
+    """The statistics, or alpha as undefined with the words of the refusal (somebody rated an item twice, say)."""
+    try:
+        return statistics_of([part], n_boot=n_boot, seed=seed)
+    except TableError as refusal:
+        nan, n = float("nan"), part.ratings["item_id"].n_unique()
+        refused = Estimate("Krippendorff's alpha", nan, nan, nan, n, n, note=str(refusal))
+        beside = {"question": part.question, "statistic": "krippendorff_alpha", "level": part.kind}
+        return estimates_frame([refused], beside=[beside])
 
 
 def with_units(

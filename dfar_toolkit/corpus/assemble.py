@@ -21,7 +21,7 @@ from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
 from dfar_toolkit.corpus.records import near_or_sampled
 from dfar_toolkit.corpus.split import grouped_split
 from dfar_toolkit.corpus.targets import aggregate
-from dfar_toolkit.errors import SourceError
+from dfar_toolkit.errors import SourceError, TableError
 from dfar_toolkit.files.digest import table_digest
 from dfar_toolkit.files.items import (
     FORMAT,
@@ -33,11 +33,12 @@ from dfar_toolkit.files.items import (
     write_json,
     write_tables,
 )
-from dfar_toolkit.files.swap import MANIFEST, replacing
+from dfar_toolkit.files.swap import MANIFEST, check_replaceable, replacing
 from dfar_toolkit.sources.layout import SourceTables
 from dfar_toolkit.tables import conform, text_key
 
 SplitMethod = Literal["published", "grouped"]
+_SHARE: Final = 1e-9  # shares that differ by less differ by rounding
 _TOOLS: Final = ("dfar-toolkit", "polars", "numpy", "rensa", "ftfy")
 
 
@@ -91,6 +92,7 @@ def build_items(
     tell = progress or (lambda _: None)
     if source.items.height == 0:
         raise SourceError(f"{source.info.name}: no items were read; nothing is written.")
+    check_replaceable(out)
     tell("aggregating")
     tables = _tables(source, options)
     tell("looking for near-duplicates")
@@ -232,7 +234,7 @@ def _grouped(items: pl.DataFrame, options: BuildOptions) -> _Grouped:
     items = items.join(groups.frame, on="item_id", maintain_order="left")
     facts: dict[str, Any] = {"method": options.split, "seed": options.seed, "note": ""}
     if options.split == "grouped":
-        sizes = dict(options.sizes or _published_sizes(items))
+        sizes = completed_sizes(options.sizes or {}, _published_sizes(items))
         dealt = grouped_split(items, sizes=sizes, seed=options.seed)
         items = items.drop("split").join(dealt.frame, on="item_id", maintain_order="left")
         place = pl.col("split").replace_strict(list(sizes), list(range(len(sizes))))
@@ -247,6 +249,41 @@ def _grouped(items: pl.DataFrame, options: BuildOptions) -> _Grouped:
 def _published_sizes(items: pl.DataFrame) -> dict[str, float]:
     counts = items.group_by("split", maintain_order=True).len()
     return {split: n / items.height for split, n in counts.iter_rows()}
+
+
+def completed_sizes(asked: Mapping[str, float], published: Mapping[str, float]) -> dict[str, float]:
+    """The share of every split: those asked for, the rest dealt to the other published splits in proportion.
+
+    Args:
+        asked: Split to share; may leave splits out.
+        published: Split to share as published.
+
+    Raises:
+        TableError: There would be one split only, or the shares do not fit into one.
+
+    Example:
+        >>> completed_sizes({"test": 0.2}, {"train": 0.6, "dev": 0.2, "test": 0.2})
+        {'train': 0.6, 'dev': 0.2, 'test': 0.2}
+        >>> completed_sizes({"test": 0.2}, {"train": 1.0})
+        {'train': 0.8, 'test': 0.2}
+    """
+    rest = 1 - sum(asked.values())
+    others = {split: share for split, share in published.items() if split not in asked}
+    if asked and not others and rest > _SHARE:
+        others = {"train": 1.0}
+    if rest < -_SHARE or (others and rest <= _SHARE) or any(share <= 0 for share in asked.values()):
+        given = ", ".join(f"{split}={share:g}" for split, share in asked.items())
+        raise TableError(
+            f"a grouped split needs shares above 0 that leave room for {', '.join(others)}; found {given}."
+        )
+    total = sum(others.values())
+    sizes = {split: round(rest * share / total, 12) for split, share in others.items()} | dict(asked)
+    if len(sizes) < 2:
+        raise TableError(
+            f"a grouped split needs two splits or more, the data have {', '.join(sizes)} only: give --size test=0.2"
+        )
+    order = [*published, *(split for split in sizes if split not in published)]
+    return {split: sizes[split] for split in order if split in sizes}
 
 
 def _manifest(

@@ -39,7 +39,8 @@ def annotator_facts(annotations: pl.DataFrame, raters: pl.DataFrame, *, pseudony
         "bands": {band: _counts(known[band]) for band in known.columns if _is_band(band, known)},
         "ratings_per_item": _spread(primary.group_by("item_id").len()["len"]),
         "ratings_per_annotator": _spread(named.group_by("annotator_id").len()["len"]),
-        "with_reason": with_reason.height,
+        "ratings": ratings.height,
+        "with_reason": with_reason.unique(["item_id", "question", "rating_id"]).height,
     }
 
 

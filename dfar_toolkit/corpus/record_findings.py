@@ -64,6 +64,16 @@ def duplicate_findings(items: pl.DataFrame, near: pl.DataFrame) -> list[Finding]
     ]
 
 
+def _top_shared(items: pl.DataFrame) -> pl.Expr:
+    """Whether several options lead, by the shares that decide the label, else by the votes."""
+    for column in ("label_probs", "label_counts"):
+        if isinstance(items.schema.get(column), pl.List):
+            votes = pl.col(column).list
+            at_top = votes.eval(pl.element() > pl.element().max() - 1e-9).list.sum()
+            return ((at_top > 1) & (votes.max() > 0)).fill_null(False)
+    return pl.lit(False)
+
+
 def label_findings(items: pl.DataFrame, annotations: pl.DataFrame, questions: pl.DataFrame) -> list[Finding]:
     """``label.conflict``, ``label.range``, ``label.missing``, ``label.tie``."""
     config = "config" if "config" in items.columns else pl.lit("").alias("config")
@@ -73,13 +83,9 @@ def label_findings(items: pl.DataFrame, annotations: pl.DataFrame, questions: pl
     labelled = frame.drop_nulls("label")
     several = pl.col("label").n_unique().over("key", "config") > 1
     conflict = labelled.filter(several).sort("key", maintain_order=True)
-    named = questions.is_empty() or questions["kind"].cast(pl.String)[0] in ("nominal", "ordinal")
-    tie = pl.lit(False)
-    if isinstance(items.schema.get("label_counts"), pl.List):
-        counts = pl.col("label_counts")
-        top = counts.list.max()
-        tie = ((counts.list.eval(pl.element() == pl.element().max()).list.sum() > 1) & (top > 0)).fill_null(False)
-    ties = items.select("item_id", text, label, tie.alias("tie"))
+    kinds = ("nominal", "ordinal", "set")
+    named = questions.is_empty() or questions["kind"].cast(pl.String)[0] in kinds
+    ties = items.select("item_id", text, label, (label.is_null() & _top_shared(items)).alias("tie"))
     missing = ties.filter(pl.col("label").is_null() & ~pl.col("tie") & named)
     note = "" if named else "the primary question has no label"
     return [

@@ -92,7 +92,7 @@ def write_json(folder: Path, name: str, content: object) -> None:
 def file_facts(folder: Path) -> dict[str, dict[str, object]]:
     """Size, sha256 and, for parquet, rows of every file below ``folder`` but the manifest, by relative name."""
     facts: dict[str, dict[str, object]] = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST):
         fact: dict[str, object] = {"sha256": file_digest(path), "n_bytes": path.stat().st_size}
         if path.suffix == ".parquet":
             fact["rows"] = int(pl.scan_parquet(path).select(pl.len()).collect().item())

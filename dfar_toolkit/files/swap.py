@@ -28,13 +28,13 @@ def replacing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``folder``; when the block ends well it takes the place of ``folder``.
 
     The block must write ``manifest.json`` last. If the block raises, the new folder is removed and the old one stays.
+    Files that somebody else put into the old folder (its manifest does not list them) move into the new one.
 
     Raises:
         TableError: The target is neither absent, empty nor ours; there is no space; nothing whole was written.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow a link and replace its target
-    settle(folder)
-    _refuse_foreign(folder)
+    check_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_orphans(folder)
     fresh = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
@@ -43,6 +43,7 @@ def replacing(folder: Path) -> Iterator[Path]:
         yield fresh
         if not (fresh / MANIFEST).is_file():
             raise TableError(f"{folder}: nothing whole was written (no {MANIFEST}); the folder stays as it was.")
+        _carry_over(folder, fresh)
         _sync(fresh)
         _swap(fresh, folder)
     except (OSError, pl.exceptions.ComputeError) as error:
@@ -88,7 +89,13 @@ def _swap(fresh: Path, folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _refuse_foreign(folder: Path) -> None:
+def check_replaceable(folder: Path) -> None:
+    """Refuse a target that is neither absent, empty nor ours; long work asks before it begins.
+
+    Raises:
+        TableError: The target is a file, or holds files that this toolkit did not write.
+    """
+    settle(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -107,6 +114,19 @@ def is_ours(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(manifest, dict) and str(manifest.get("format", "")).startswith(_OURS)
+
+
+def _carry_over(old: Path, fresh: Path) -> None:
+    """Copy what others put into the old folder: files its manifest does not list and the new folder does not have."""
+    if not is_ours(old):
+        return
+    listed = json.loads((old / MANIFEST).read_text(encoding="utf-8")).get("files", {})
+    for path in sorted(old.rglob("*")):
+        name = path.relative_to(old)
+        if (path.is_dir() and not path.is_symlink()) or name.as_posix() in listed or (fresh / name).exists():
+            continue
+        (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, fresh / name, follow_symlinks=False)
 
 
 def _remove_orphans(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from dfar_toolkit.agreement.second_opinion import package_alpha
 from dfar_toolkit.corpus.annotator_agreement import single_valued_questions, statistics_of, with_units
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import read_items
-from dfar_toolkit.tabular import read_table
+from dfar_toolkit.tabular import quoted, read_table
 
 
 class Rated(NamedTuple):
@@ -98,8 +98,8 @@ def agreement_of_table(
     Raises:
         TableError: The file is not what it must be, or holds several questions.
     """
-    columns = [item, rater, value, *([group] if group else []), *([by] if by else [])]
-    frame = read_table(path, separator=separator, columns=columns)
+    frame = read_table(path, separator=separator)
+    _need_columns(frame, path, {"--item": item, "--rater": rater, "--value": value, "--group": group, "--by": by})
     if question is not None:
         if "question" not in frame.columns:
             raise TableError(f'{path}: --question needs a column "question"; found {", ".join(frame.columns)}.')
@@ -112,6 +112,18 @@ def agreement_of_table(
     )  # fmt: skip
     plain = frame.rename({item: "item_id", rater: "annotator_id", value: "value"}, strict=False)
     return Agreement(table, [Rated("", plain, list(order) if order else None)], [])
+
+
+def _need_columns(frame: pl.DataFrame, path: Path, wanted: Mapping[str, str | None]) -> None:
+    """Refuse a table that lacks a column, and say which option names it; a row per item is another layout."""
+    lost = {option: name for option, name in wanted.items() if name is not None and name not in frame.columns}
+    if not lost:
+        return
+    options = ", ".join(f"{option} (now {name!r})" for option, name in lost.items())
+    raise TableError(
+        f"{path}: wanted one row per rating, found the columns {quoted(frame.columns)}; name yours with {options}. "
+        "With one row per item and a column per person, build it first (dfar build table --column layout=wide)."
+    )
 
 
 def second_opinion(table: pl.DataFrame, rated: Sequence[Rated], *, by: str | None = None) -> pl.DataFrame:

@@ -49,6 +49,8 @@ def _value(key: str, text: str) -> object:
     if key in _PAIRS:
         pairs = [part.partition(":") for part in text.split(",")]
         if any(not (left.strip() and colon and right.strip()) for left, colon, right in pairs):
-            raise SourceError(f"{key} wants pairs such as 0:ethical,1:unethical; found {quoted([text])}.")
+            example = "train:a.csv,test:b.csv (for one file, give the file itself as --raw)"
+            wanted = example if key == "files" else "0:ethical,1:unethical"
+            raise SourceError(f"{key} wants pairs such as {wanted}; found {quoted([text])}.")
         return {left.strip(): right.strip() for left, _, right in pairs}
     return text

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
 
-from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
+from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.journeys.scores import read_runs
 from dfar_toolkit.metrics.comparison import compare
 from dfar_toolkit.report.document import Comparison, ReportData
@@ -30,7 +29,10 @@ def report_on(
     judgements: Path | None = None,
     protocol: Path | None = None,
     out: Path,
+    split: Sequence[str] | None = None,
     label_map: Mapping[str, str] | None = None,
+    separator: str | None = None,
+    confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
 ) -> list[Path]:
@@ -42,7 +44,10 @@ def report_on(
         judgements: Good/Bad judgements of the runs' reasons.
         protocol: How the judging was done (YAML), printed with the misalignment rates.
         out: The HTML page; ``.md`` and ``.json`` take its name.
+        split: Splits to score; by default those that occur in the outputs.
         label_map: From the models' labels to the options.
+        separator: Separator of CSV files where it is not a comma.
+        confidence: Coverage of the intervals of scores.
         n_boot: Bootstrap draws.
         seed: Seed of the draws.
 
@@ -53,8 +58,9 @@ def report_on(
         TableError: A file is not what it must be.
     """
     data = report_data(
-        items, outputs, judgements=judgements, protocol=protocol, label_map=label_map, n_boot=n_boot, seed=seed
-    )
+        items, outputs, judgements=judgements, protocol=protocol, split=split, label_map=label_map,
+        separator=separator, confidence=confidence, n_boot=n_boot, seed=seed,
+    )  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     texts = {out: html(data), out.with_suffix(".md"): markdown(data), out.with_suffix(".json"): json_document(data)}
     for path, text in texts.items():
@@ -78,14 +84,19 @@ def report_data(
     *,
     judgements: Path | None = None,
     protocol: Path | None = None,
+    split: Sequence[str] | None = None,
     label_map: Mapping[str, str] | None = None,
+    separator: str | None = None,
+    confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
 ) -> ReportData:
     """Everything a report shows, computed; arguments as in :func:`report_on`."""
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
-    runs = read_runs(outputs, folder)
-    judged = read_judgements(judgements, questions=folder.questions) if judgements and outputs else None
+    runs = read_runs(outputs, folder, separator=separator)
+    judged = (
+        read_judgements(judgements, questions=folder.questions, separator=separator) if judgements and outputs else None
+    )
     scores = pl.DataFrame()
     confusion: dict[str, pl.DataFrame] = {}
     options = folder.options
@@ -119,7 +130,7 @@ def report_data(
         scores=scores,
         confusions=confusion,
         comparisons=[Comparison(c.run_a, c.run_b, c.differences, c.right_wrong) for c in compared],
-        protocol=_protocol(protocol),
+        protocol=read_protocol(protocol),
     )
 
 
@@ -155,17 +166,3 @@ def _label_mix(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-def _protocol(path: Path | None) -> dict[str, object]:
-    if path is None:
-        return {}
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise TableError(f"{path}: wanted a judging protocol (YAML), found nothing there.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TableError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
-    if not isinstance(read, dict):
-        raise TableError(f"{path}: a judging protocol is a YAML mapping such as question: ..., scale: [good, bad].")
-    return {str(key): value for key, value in read.items()}

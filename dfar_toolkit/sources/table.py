@@ -275,7 +275,11 @@ def _named(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
         value = pl.col("label").replace_strict(named, default=None, return_dtype=pl.String)
         rows = rows.with_columns(value=value).with_columns(value_num=_number(options, mapping))
         unknown = rows.filter(pl.col("value").is_null())
-        wanted = f"one of {quoted(named)}" if named else "options (give them in order, as in --options no,yes)"
+        wanted = (
+            f"one of {quoted(named)}"
+            if named
+            else "options (give them in order: --column options=no,yes, or in the mapping)"
+        )
     if unknown.height:
         counts = unknown["label"].value_counts(sort=True).sort("count", "label", descending=[True, False])
         found = ", ".join(f"{quoted([label])} ({count} x)" for label, count in counts.head(8).rows())

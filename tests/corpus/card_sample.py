@@ -199,6 +199,7 @@ def manifest() -> dict[str, Any]:
             "bands": {"age_band": {"18-29": 1, "unknown": 1}},
             "ratings_per_item": {"min": 2, "median": 2.5, "max": 3},
             "ratings_per_annotator": {"min": 3, "median": 3.0, "max": 3},
+            "ratings": 6,
             "with_reason": 3,
         },
         "disagreement": {"items": 1, "of": 3},

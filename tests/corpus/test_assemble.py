@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from dfar_toolkit.corpus.assemble import BuildOptions, build_items
+from dfar_toolkit.corpus.assemble import BuildOptions, build_items, completed_sizes
 from dfar_toolkit.corpus.recheck import recheck, refresh_card
 from dfar_toolkit.errors import SourceError, TableError
 from dfar_toolkit.files.items import read_items
@@ -115,6 +116,67 @@ def test_a_refreshed_card_changes_nothing_else(source: SourceTables, tmp_path: P
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.*")}
     refresh_card(tmp_path / "out")
     assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.*")} == before
+
+
+def test_a_person_who_rates_twice_is_a_finding_not_an_end(tmp_path: Path) -> None:
+    again = f"0,train,{TEXTS[0]},p1,unfair,on second thoughts I see it differently"
+    (tmp_path / "t.csv").write_text(rows() + again + "\n")
+    built = build_items(read_source("table", tmp_path / "t.csv", mapping=COLUMNS), tmp_path / "out")
+    assert {f.finding: f.count for f in built.findings}["rating.twice"] == 1
+    (row,) = read_items(tmp_path / "out").agreement
+    assert (row["statistic"], row["value"]) == ("krippendorff_alpha", None)
+    assert "twice" in row["note"]
+    assert "twice" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_ties_of_a_set_question_are_counted(tmp_path: Path) -> None:
+    """Shares decide: {a, b} and {b} lean to b; {a} and {b} tie; {a, b} twice ties."""
+    lines = ["no,text,who,says"]
+    for no, (one, two) in enumerate([("fair;unfair", "unfair"), ("fair", "unfair"), ("fair;unfair", "fair;unfair")]):
+        lines += [f'{no},{TEXTS[no]},p1,"{one}"', f'{no},{TEXTS[no]},p2,"{two}"']
+    (tmp_path / "t.csv").write_text("\n".join(lines).replace(";", ",") + "\n")
+    mapping = replace(COLUMNS, kind="set", split=None, reason=None)
+    built = build_items(read_source("table", tmp_path / "t.csv", mapping=mapping), tmp_path / "out")
+    assert read_items(tmp_path / "out").items["label"].to_list() == ["unfair", None, None]
+    assert {f.finding: f.count for f in built.findings}["label.tie"] == 2
+    assert built.manifest["annotators"]["ratings"] == 6
+    assert built.manifest["rows"]["annotations"] == 9
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("asked", "published", "wanted"),
+        [
+            ({}, {"train": 0.9, "test": 0.1}, {"train": 0.9, "test": 0.1}),
+            ({"test": 0.5}, {"train": 0.8, "dev": 0.1, "test": 0.1}, {"train": 4 / 9, "dev": 0.5 / 9, "test": 0.5}),
+            ({"dev": 0.1}, {"train": 0.5, "test": 0.5}, {"train": 0.45, "test": 0.45, "dev": 0.1}),
+            ({"train": 0.5, "test": 0.5}, {"train": 0.9, "test": 0.1}, {"train": 0.5, "test": 0.5}),
+        ],
+    )
+    def test_what_is_not_asked_for_shares_the_rest(
+        self, asked: dict[str, float], published: dict[str, float], wanted: dict[str, float]
+    ) -> None:
+        found = completed_sizes(asked, published)
+        assert list(found) == list(wanted)
+        assert found == pytest.approx(wanted)
+
+    @pytest.mark.parametrize("asked", [{"test": 1.0}, {"test": 1.2}, {"test": -0.1}, {"test": 0.6, "dev": 0.4}])
+    def test_shares_that_leave_no_room_are_refused(self, asked: dict[str, float]) -> None:
+        with pytest.raises(TableError, match="leave room for"):
+            completed_sizes(asked, {"train": 0.9, "test": 0.1})
+
+    def test_one_split_alone_is_refused(self) -> None:
+        with pytest.raises(TableError, match=r"give --size test=0\.2"):
+            completed_sizes({}, {"train": 1.0})
+
+
+def test_a_foreign_folder_is_refused_before_the_work(source: SourceTables, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    steps: list[str] = []
+    with pytest.raises(TableError, match="found other files"):
+        build_items(source, tmp_path / "out", progress=steps.append)
+    assert steps == []
 
 
 KILLED = """

@@ -42,6 +42,20 @@ def test_new_takes_the_place_of_old(folder: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == ["set"]
 
 
+def test_what_others_put_there_stays(folder: Path) -> None:
+    (folder / "notes").mkdir()
+    (folder / "notes" / "mine.txt").write_text("years of work")
+    (folder / "link").symlink_to("notes")
+    (folder / "gone.txt").write_text("ours, listed, and not written again")
+    (folder / MANIFEST).write_text(json.dumps({"format": "dfar-test", "files": {"data.txt": {}, "gone.txt": {}}}))
+    with replacing(folder) as fresh:
+        write(fresh, "new")
+    assert content(folder) == "new"
+    assert (folder / "notes" / "mine.txt").read_text() == "years of work"
+    assert (folder / "link").is_symlink()
+    assert not (folder / "gone.txt").exists()
+
+
 def test_an_error_leaves_the_old_one(folder: Path) -> None:
     def fail(fresh: Path) -> None:
         write(fresh, "new")

@@ -1,0 +1,28 @@
+"""The judging protocol: how reasons were judged, as a YAML mapping that goes with the judgements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from dfar_toolkit.errors import TableError
+
+
+def read_protocol(path: Path | None) -> dict[str, object]:
+    """What the protocol says (question, scale, what was shown, blinding, ...); empty where there is none.
+
+    Raises:
+        TableError: The file is absent, not YAML, or not a mapping.
+    """
+    if path is None:
+        return {}
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TableError(f"{path}: wanted a judging protocol (YAML), found {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(read, dict):
+        raise TableError(f"{path}: a judging protocol is a YAML mapping such as question: ..., scale: [good, bad].")
+    return {str(key): value for key, value in read.items()}
