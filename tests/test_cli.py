@@ -269,7 +269,7 @@ class TestMistakes:
 
     def test_duplicate_ids(self, dfar: Dfar, demo: Path) -> None:
         text = "item_id,label\neveryday:test:s021,ethical\neveryday:test:s021,ethical\n"
-        refused(self.score(dfar, demo, text), "more than once", "everyday:test:s021")
+        refused(self.score(dfar, demo, text), "two answers", "everyday:test:s021")
 
     def test_ids_that_are_not_in_the_items(self, dfar: Dfar, demo: Path) -> None:
         refused(self.score(dfar, demo, "item_id,label\nother:test:1,ethical\n"), "other:test:1")

@@ -173,7 +173,7 @@ def test_wrong_delimiter_says_which_to_give(tmp_path: Path, mark: str, shown: st
     path = _file(tmp_path, "a.csv", f"id{mark}label\n1{mark}2\n")
     for columns in ([], ["label"]):
         message = _message(path, columns=columns)
-        assert f"it contains {shown}: give --separator {option}." in message
+        assert f"it contains {shown}: give --separator {option} (when building: --column separator={option})." in message
     assert read_table(path, separator=option.strip("'")).rows() == [("1", "2")]
 
 
@@ -286,3 +286,15 @@ def test_words_for_messages() -> None:
     assert quoted(range(14), most=2) == '"0", "1" and 12 more'
     assert quoted([]) == "none"
     assert nearest("zzz", ["label"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "id,,y\n1,2,3\n", "names no column 2 of 3"),
+        ("a.jsonl", '{"id": ' + "9" * 5000 + "}\n", "too many digits"),
+    ],
+)
+def test_what_cannot_be_named_or_read(tmp_path: Path, name: str, text: str, said: str) -> None:
+    with pytest.raises(TableError, match=said):
+        read_table(_file(tmp_path, name, text))

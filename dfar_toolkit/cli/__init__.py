@@ -7,6 +7,7 @@ commands, so that ``dfar --help`` loads none of them.
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import typer
@@ -63,6 +64,24 @@ def main() -> None:
     except KeyboardInterrupt:
         print("dfar: stopped; nothing half-written was left", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:  # the machine said no: a file that may not be read, a disk that is gone
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"dfar: {one_line(place + (error.strerror or str(error)))}", file=sys.stderr)
+        sys.exit(1)
+    except (TypeError, ValueError) as error:
+        if not _about_an_argument(error):
+            raise
+        print(f"dfar: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _about_an_argument(error: Exception) -> bool:
+    """Whether one of our functions refused its argument; by agreement such a message begins with its name."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    ours = trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("dfar_toolkit")
+    return ours and re.match(r"[a-z_]+: ", str(error)) is not None
 
 
 if __name__ == "__main__":

@@ -202,7 +202,7 @@ def _thresholds(near: float, allow: list[str] | None, length: list[str] | None) 
 
     counts = {}
     for finding, text in _pairs("--allow", allow).items():
-        if not text.isdigit():
+        if not text.isdecimal():
             usage(f"--allow wants FINDING=N with a whole number, found {finding}={text}")
         counts[finding] = int(text)
     _known("--allow", counts)
@@ -226,7 +226,7 @@ def _lengths(texts: list[str] | None) -> dict[str, tuple[int, int]]:
     limits: dict[str, tuple[int, int]] = {}
     for field, text in _pairs("--length", texts).items():
         least, colon, most = text.partition(":")
-        if field not in ("statement", "reason") or not (colon and least.isdigit() and most.isdigit()):
+        if field not in ("statement", "reason") or not (colon and least.isdecimal() and most.isdecimal()):
             usage(f"--length wants statement=MIN:MAX or reason=MIN:MAX, found {field}={text}")
         limits[field] = (int(least), int(most))
     return limits

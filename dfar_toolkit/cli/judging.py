@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from dfar_toolkit.cli.printing import interval, number, percent, print_json, print_table, say, usage
+from dfar_toolkit.cli.printing import interval, number, one_separator, percent, print_json, print_table, say, usage
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +22,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws; same seed, sa
 Items = Annotated[Path, typer.Option("--items", help="The items folder that the outputs are about.")]
 Split = Annotated[list[str] | None, typer.Option("--split", help="Score these splits (default: those in the file).")]
 Map = Annotated[str | None, typer.Option("--map", help="Rename the model's labels: wrong=unethical,fine=ethical.")]
-Separator = Annotated[str | None, typer.Option(help="Separator of CSV files where it is not a comma.")]
+Separator = Annotated[
+    str | None, typer.Option(help="Separator of CSV files where it is not a comma.", callback=one_separator)
+]
 
 
 def agreement(
@@ -53,6 +55,9 @@ def agreement(
 
     from dfar_toolkit.journeys.agreement import agreement_of_folder, agreement_of_table, second_opinion
 
+    named = order.split(",") if order else None
+    if named and (len(set(named)) < len(named) or "" in named):
+        usage(f"--order wants every value once, found {order!r}")
     if kind not in ("nominal", "ordinal", "interval", "ratio"):
         usage(f"--kind must be nominal, ordinal, interval or ratio, found {kind!r}")
     settings = {"everything": everything, "by": by, "confidence": confidence, "n_boot": n_boot, "seed": seed}
@@ -61,7 +66,7 @@ def agreement(
     else:
         table, checked, notes = agreement_of_table(
             ratings, item=item, rater=rater, value=value, group=group, kind=kind, question=question,
-            order=order.split(",") if order else None, separator=separator, **settings,  # type: ignore[arg-type]
+            order=named, separator=separator, **settings,  # type: ignore[arg-type]
         )  # fmt: skip
     for note in notes:
         say(note)

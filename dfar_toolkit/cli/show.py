@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dfar_toolkit.cli.printing import print_table, say, usage
+from dfar_toolkit.cli.printing import one_separator, print_table, say, usage
 
 Judgements = Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")]
 
@@ -41,7 +41,9 @@ def report(
     ),
     split: Annotated[list[str] | None, typer.Option("--split", help="Score these splits only.")] = None,
     map_labels: Annotated[str | None, typer.Option("--map", help="Rename the models' labels: wrong=unethical.")] = None,
-    separator: Annotated[str | None, typer.Option(help="Separator of CSV files where it is not a comma.")] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Separator of CSV files where it is not a comma.", callback=one_separator)
+    ] = None,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Coverage of the scores' intervals.")] = 0.95,
     n_boot: Annotated[int, typer.Option("--n-boot", min=100, help="Bootstrap draws.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,

@@ -19,7 +19,7 @@ from dfar_toolkit.corpus.groups import item_groups
 from dfar_toolkit.corpus.leaks import mark_leaks
 from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
 from dfar_toolkit.corpus.records import near_or_sampled
-from dfar_toolkit.corpus.split import grouped_split
+from dfar_toolkit.corpus.split import SPLIT_NAME, grouped_split
 from dfar_toolkit.corpus.targets import aggregate
 from dfar_toolkit.errors import SourceError, TableError
 from dfar_toolkit.files.digest import table_digest
@@ -38,6 +38,7 @@ from dfar_toolkit.sources.layout import SourceTables
 from dfar_toolkit.tables import conform, text_key
 
 SplitMethod = Literal["published", "grouped"]
+_NAME: Final = 100  # letters of a split's name
 _SHARE: Final = 1e-9  # shares that differ by less differ by rounding
 _TOOLS: Final = ("dfar-toolkit", "polars", "numpy", "rensa", "ftfy")
 
@@ -92,7 +93,8 @@ def build_items(
     tell = progress or (lambda _: None)
     if source.items.height == 0:
         raise SourceError(f"{source.info.name}: no items were read; nothing is written.")
-    check_replaceable(out)
+    check_replaceable(out, kind=FORMAT)
+    _check_splits(source)
     tell("aggregating")
     tables = _tables(source, options)
     tell("looking for near-duplicates")
@@ -114,7 +116,7 @@ def build_items(
     )
     tell("writing")
     tables["items"] = items = conform(items, "items", where=source.info.name)
-    with replacing(out) as folder:
+    with replacing(out, kind=FORMAT) as folder:
         write_tables(folder, items=items, long_tables=tables, options=_options(tables["questions"]))
         manifest = _manifest(source, tables, options, folder=folder, grouped=grouped)
         manifest["audit"] = {"failed": [f.finding for f in failed], "accepted": list(options.accept)}
@@ -251,6 +253,17 @@ def _published_sizes(items: pl.DataFrame) -> dict[str, float]:
     return {split: n / items.height for split, n in counts.iter_rows()}
 
 
+def _check_splits(source: SourceTables) -> None:
+    """Refuse names that neither the Hub takes nor a file can have."""
+    names = source.items["split"].unique().sort().to_list()
+    odd = [name for name in names if not SPLIT_NAME.fullmatch(name) or name == "all" or len(name) > _NAME]
+    if odd:
+        raise SourceError(
+            f'{source.info.name}: the split {odd[0]!r}: the Hub takes words joined by dots, such as "train" or '
+            f'"test.hard", not "all", up to {_NAME} letters. Rename it in the files, or map another column.'
+        )
+
+
 def completed_sizes(asked: Mapping[str, float], published: Mapping[str, float]) -> dict[str, float]:
     """The share of every split: those asked for, the rest dealt to the other published splits in proportion.
 
@@ -310,7 +323,7 @@ def _manifest(
         "split": grouped.split,
         "groups": grouped.groups,
         "annotators": annotator_facts(tables["annotations"], tables["raters"], pseudonymous=not options.keep_ids),
-        "disagreement": disagreement_facts(tables["targets"], tables["questions"]),
+        "disagreement": disagreement_facts(tables["annotations"], tables["questions"]),
         "content_digest": {
             "default": table_digest(items, "items"),
             **{name: table_digest(plain_types(tables[name]), name) for name in LONG_TABLES},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dfar_toolkit.corpus.assemble import write_beside
 from dfar_toolkit.corpus.audit import AuditThresholds, Finding, audit, gate
-from dfar_toolkit.files.items import read_items, read_previous_card
+from dfar_toolkit.files.items import FORMAT, read_items, read_previous_card
 from dfar_toolkit.files.swap import MANIFEST, replacing
 
 _BESIDE = ("README.md", "croissant.json", "audit.json", "agreement.json", MANIFEST)
@@ -33,6 +33,6 @@ def refresh_card(folder: Path) -> None:
     read = read_items(folder)
     previous = read_previous_card(folder)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    with replacing(folder) as fresh:
+    with replacing(folder, kind=FORMAT) as fresh:
         shutil.copytree(folder, fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_BESIDE))
         write_beside(fresh, manifest, audit_rows=read.audit, agreement_rows=read.agreement, previous=previous)

@@ -15,8 +15,8 @@ _BESIDE = Path(__file__).resolve().parents[2] / "datacards"  # a checkout that w
 def datacards_folder() -> Path:
     """The folder with the card's templates.
 
-    In a wheel, and in an editable installation, it is the package ``dfar_toolkit._datacards``; in a bare checkout
-    the folder ``datacards/`` beside the package.
+    In a checkout it is ``datacards/`` beside the package that runs (another one may be installed); in a wheel the
+    package ``dfar_toolkit._datacards``.
 
     Returns:
         The folder; it holds ``card.md.jinja``.
@@ -28,6 +28,8 @@ def datacards_folder() -> Path:
         >>> (datacards_folder() / "card.md.jinja").is_file()
         True
     """
+    if (_BESIDE / "card.md.jinja").is_file():
+        return _BESIDE
     try:
         import_module(PACKAGE)
     except ModuleNotFoundError:

@@ -21,6 +21,9 @@ from dfar_toolkit.tables import conform
 
 FORMAT: Final = "dfar-items"
 FORMAT_VERSION: Final = 1
+_PARTS: Final = {  # what must be in a manifest, and of which type
+    "files": dict, "configs": dict, "rows": dict, "audit": dict, "sources": list, "questions": list,
+}  # fmt: skip
 LONG_TABLES: Final = ("annotations", "raters", "targets", "questions")
 
 
@@ -115,7 +118,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise TableError(f"{folder}: wanted an items folder, found no {MANIFEST}. Write one with `dfar build`.")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TableError(f"{path}: not valid JSON ({error}). Build the folder again.") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
@@ -124,6 +127,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise TableError(
             f"{path}: this release reads format version {FORMAT_VERSION}, found {manifest.get('format_version')}."
         )
+    lost = [key for key, kind in _PARTS.items() if not isinstance(manifest.get(key), kind)]
+    if lost:
+        raise TableError(f"{path}: wanted the entry {lost[0]!r}, found none that fits. Build the folder again.")
     return manifest
 
 
@@ -162,11 +168,19 @@ def read_previous_card(folder: Path) -> str | None:
     """The card of an earlier build at this place, whose hand-written parts a new card keeps."""
     settle(folder)
     card = folder / "README.md"
-    return card.read_text(encoding="utf-8") if is_ours(folder) and card.is_file() else None
+    if not (is_ours(folder) and card.is_file()):
+        return None
+    try:
+        return card.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TableError(f"{card}: not UTF-8 (byte {error.start}); save it as UTF-8, or move it away.") from error
 
 
 def _read_json_list(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path}: cannot be read ({error}). Build the folder again.") from error
     return rows
 
 

@@ -17,13 +17,14 @@ from dfar_toolkit.corpus.assemble import BuildOptions, Built, build_items
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import file_facts, read_items, write_json
 from dfar_toolkit.files.swap import MANIFEST, replacing
-from dfar_toolkit.journeys.report import report_data, write_whole
+from dfar_toolkit.journeys.report import report_data
 from dfar_toolkit.report.document import ReportData
 from dfar_toolkit.report.html import html
 from dfar_toolkit.report.json_document import json_document
 from dfar_toolkit.report.markdown import markdown
 from dfar_toolkit.sources import mapping_from_yaml, read_source
 
+DEMO_FORMAT: Final = "dfar-demo"
 _RAW: Final = ("annotations.csv", "raters.csv", "mapping.yaml")
 _SHOWN: Final = ("accuracy", "majority_baseline", "macro_f1", "coverage", "mar_mean", "mar_majority")
 
@@ -51,7 +52,7 @@ def run_demo(out: Path, *, progress: Callable[[str], None] | None = None) -> Dem
         TableError: ``out`` holds other files, or there is no room.
     """
     tell = progress or (lambda _: None)
-    with replacing(out) as folder, as_file(files("dfar_toolkit.journeys") / "everyday") as example:
+    with replacing(out, kind=DEMO_FORMAT) as folder, as_file(files("dfar_toolkit.journeys") / "everyday") as example:
         _copy_example(example, folder)
         raw = folder / "raw"
         tables = read_source("table", raw, mapping=mapping_from_yaml(raw / "mapping.yaml"))
@@ -65,8 +66,8 @@ def run_demo(out: Path, *, progress: Callable[[str], None] | None = None) -> Dem
         )
         tell("writing the report")
         for name, render in (("report.html", html), ("report.md", markdown), ("report.json", json_document)):
-            write_whole(folder / name, render(data))
-        write_json(folder, MANIFEST, {"format": "dfar-demo", "format_version": 1, "files": file_facts(folder)})
+            (folder / name).write_text(render(data), encoding="utf-8")
+        write_json(folder, MANIFEST, {"format": DEMO_FORMAT, "format_version": 1, "files": file_facts(folder)})
         shown = _tables(built, data)
     return DemoResult(out, shown, _next_commands(out))
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.protocol import read_protocol
+from dfar_toolkit.files.swap import write_error
 from dfar_toolkit.journeys.scores import read_runs
 from dfar_toolkit.metrics.comparison import compare
 from dfar_toolkit.report.document import Comparison, ReportData
+from dfar_toolkit.report.facts import data_facts
 from dfar_toolkit.report.html import html
 from dfar_toolkit.report.json_document import json_document
 from dfar_toolkit.report.markdown import markdown
@@ -61,21 +65,31 @@ def report_on(
         items, outputs, judgements=judgements, protocol=protocol, split=split, label_map=label_map,
         separator=separator, confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
     texts = {out: html(data), out.with_suffix(".md"): markdown(data), out.with_suffix(".json"): json_document(data)}
-    for path, text in texts.items():
-        write_whole(path, text)
+    write_whole(texts)
     return list(texts)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it, so that nobody reads half of it."""
-    fresh = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+def write_whole(texts: Mapping[Path, str]) -> None:
+    """Write text files under temporary names and rename them when all are written, so that nobody reads half a set.
+
+    Raises:
+        TableError: There is no room, or a place cannot be written.
+    """
+    fresh = {path: path.with_name(f"{path.name}.tmp-dfar-{os.getpid()}") for path in texts}
+    at = next(iter(texts))
     try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        for at, text in texts.items():
+            at.parent.mkdir(parents=True, exist_ok=True)
+            fresh[at].write_text(text, encoding="utf-8")
+        for at, made in fresh.items():
+            made.replace(at)
+    except OSError as error:
+        raise TableError(write_error(at, error)) from error
     finally:
-        fresh.unlink(missing_ok=True)
+        for made in fresh.values():
+            with suppress(OSError):
+                made.unlink(missing_ok=True)
 
 
 def report_data(
@@ -124,45 +138,17 @@ def report_data(
     ]  # fmt: skip
     return ReportData(
         title=str(folder.manifest["title"]),
-        facts=_facts(folder.manifest),
+        facts=data_facts(folder.manifest),
         findings=folder.audit,
         agreement=folder.agreement,
         scores=scores,
         confusions=confusion,
         comparisons=[Comparison(c.run_a, c.run_b, c.differences, c.right_wrong) for c in compared],
         protocol=read_protocol(protocol),
+        footer=_footer(n_boot, seed),
     )
 
 
-def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """What a reader wants to know of the data first, in words."""
-    people, differing = manifest["annotators"], manifest["disagreement"]
-    facts = {"items": f"{manifest['rows']['items']:,} ({_splits(manifest)})"}
-    facts |= {f"labels in {split}": text for split, text in _label_mix(manifest).items()}
-    judged = f"{manifest['rows']['annotations']:,}, {people['with_reason']:,} of them with a reason"
-    facts["judgements"] = f"{judged}, by {people['count']} annotators" if people["known"] else judged
-    if people["known"]:
-        spread = people["ratings_per_item"]
-        facts["ratings of an item"] = f"{spread['min']} to {spread['max']}, median {spread['median']}"
-    if differing["of"]:
-        facts["items on which people differ"] = f"{differing['items']:,} of {differing['of']:,}"
-    facts |= {f"annotators by {band}": _listed(counts) for band, counts in people["bands"].items()}
-    facts["groups"] = f"{manifest['groups']['count']:,} (what intervals resample and splits keep whole)"
-    facts["split"] = str(manifest["split"]["method"])
-    facts["content digest of the items"] = str(manifest["content_digest"]["default"])
-    return facts
-
-
-def _splits(manifest: Mapping[str, Any]) -> str:
-    parts = manifest["configs"]["default"]["splits"]
-    return ", ".join(f"{split} {facts['rows']:,}" for split, facts in parts.items())
-
-
-def _label_mix(manifest: Mapping[str, Any]) -> dict[str, str]:
-    parts = manifest["configs"]["default"]["splits"]
-    mixes = {split: _listed(facts["labels"]) for split, facts in parts.items()}
-    return {s: mix + (f", none {parts[s]['unlabelled']}" if parts[s]["unlabelled"] else "") for s, mix in mixes.items()}
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+def _footer(n_boot: int, seed: int) -> tuple[str, ...]:
+    """What made the report."""
+    return (f"dfar-toolkit {version('dfar-toolkit')}; {n_boot:,} bootstrap draws for the scores; seed {seed}",)

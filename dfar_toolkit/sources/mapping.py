@@ -214,6 +214,10 @@ def _wrong_question(mapping: Mapping) -> str:
         return f"question.kind: wanted one of {quoted(get_args(Kind))}; found {quoted([mapping.kind])}."
     if len(set(mapping.options)) < len(mapping.options):
         return f"the options {quoted(mapping.options)} name one twice."
+    names = [*mapping.options, *mapping.labels.values()]
+    odd = [name for name in names if not name.strip() or name != name.strip() or not _is_text(name)]
+    if odd:
+        return f"options are texts without white space at their ends; found {quoted([ascii(odd[0])])}."
     numeric = mapping.kind in ("interval", "ratio")
     if numeric and (mapping.options or mapping.labels):
         return f"a question of kind {mapping.kind} has numbers for values, so it takes no options and no labels."
@@ -224,6 +228,15 @@ def _wrong_question(mapping: Mapping) -> str:
     return ""
 
 
+def _is_text(name: str) -> bool:
+    """Whether the name can be written down: half a surrogate pair cannot."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _wrong_paths(mapping: Mapping) -> str:
     names = [*mapping.files.values(), *([mapping.raters_file] if mapping.raters_file else [])]
     out = [name for name in names if not name or _leaves(name)]
@@ -232,7 +245,9 @@ def _wrong_paths(mapping: Mapping) -> str:
 
 def _load(path: Path) -> dict[str, object]:
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        node = yaml.compose(text)
+        alias = next((event for event in yaml.parse(text) if isinstance(event, yaml.AliasEvent)), None)
     except FileNotFoundError:
         raise SourceError(f"{path}: there is no such mapping file.") from None
     except OSError as fault:
@@ -246,6 +261,8 @@ def _load(path: Path) -> dict[str, object]:
         raise SourceError(f"{path}: {line}this is not YAML that can be read ({problem}).") from fault
     except RecursionError as fault:
         raise SourceError(f"{path}: nested too deeply for a mapping.") from fault
+    if alias is not None:  # copies of copies grow without end
+        raise SourceError(f"{path}: the alias *{alias.anchor}: write the value out instead.")
     top = _plain(node, path, 0) if node is not None else {}
     if not isinstance(top, dict):
         raise SourceError(f"{path}: wanted keys and values; found something else.")

@@ -254,6 +254,11 @@ def _ratings(rows: pl.DataFrame, mapping: Mapping) -> _Ratings:
     rows = rows.with_columns(pl.format("{}#{}", "item_id", k).alias("rating_id"))
     values = pl.col("label").str.strip_chars()
     if mapping.kind == "set":
+        none = rows.filter(values.str.replace_all(",", "").str.strip_chars() == "")
+        for file in none["file"].unique(maintain_order=True):
+            here = none.filter(pl.col("file") == file)
+            dropped.append(Dropped(file, "the label has commas and no value", here.height, examples(here["item_id"])))
+        rows = rows.join(none.select("rating_id"), on="rating_id", how="anti", maintain_order="left")
         rows = rows.with_columns(values.str.split(",").alias("label")).explode("label").filter(~_is_empty("label"))
         rows = rows.with_columns(values)
         several = rows.height

@@ -135,7 +135,9 @@ def _read(path: Path, data: bytes, separator: str | None, demanded: Sequence[str
             raise ContentError(
                 f"this is not a Parquet file that can be read ({str(fault).splitlines()[0]})."
             ) from fault
-    raise ContentError(f'the ending "{path.suffix}" names no format; wanted one of {", ".join(ENDINGS)}. Export a spreadsheet as CSV.')
+    raise ContentError(
+        f'the ending "{path.suffix}" names no format; wanted one of {", ".join(ENDINGS)}. Export a spreadsheet as CSV.'
+    )
 
 
 def _check_utf8(data: bytes) -> None:

@@ -70,6 +70,9 @@ def _check_header(data: bytes, names: list[str], separator: str, demanded: Seque
     twice = repeated(names)
     if twice:
         raise ContentError(f"the header has the column {quoted(twice)} more than once; rename one of them.")
+    nameless = [place for place, name in enumerate(names, start=1) if not name.strip()]
+    if nameless and len(names) > 1:
+        raise ContentError(f"the header names no column {nameless[0]} of {len(names)}; give every column a name.")
     if any("\0" in name for name in names):
         raise ContentError(f"the header {quoted(names)} holds a zero byte: this is no text table.")
     if len(names) > 1 or names[0] in demanded or data.startswith(json.dumps(names[0], ensure_ascii=False).encode()):
@@ -81,7 +84,7 @@ def _check_header(data: bytes, names: list[str], separator: str, demanded: Seque
         by = _NAMES.get(separator, quoted([separator]))
         raise ContentError(
             f"separated by {by} there is one column, {quoted(names)}; it contains {_NAMES[most]}: "
-            f"give --separator {option}."
+            f"give --separator {option} (when building: --column separator={option})."
         )
 
 

@@ -37,6 +37,8 @@ def parsed_json(text: str, *, line: int | None = None) -> object:
         raise ContentError(f"{at}nested too deeply to be read.") from fault
     except ContentError as bad:
         raise ContentError(f"{at}{bad}") from None
+    except ValueError as fault:  # Python reads no whole number of more than some thousand digits
+        raise ContentError(f"{at}a number with too many digits to be read.") from fault
 
 
 def mended_json(text: str, name: str, repair: bool) -> tuple[object, tuple[str, ...]]:

@@ -237,6 +237,37 @@ def test_a_disk_that_fills_leaves_the_old_folder(demo: Path, tmp_path: Path, lim
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("name", ["train-1", "a b", "../evil", "all", "x" * 200])
+def test_a_split_that_the_hub_refuses_is_said(tmp_path: Path, name: str) -> None:
+    (tmp_path / "t.csv").write_text(rows().replace(",train,", f",{name},"))
+    with pytest.raises(SourceError, match="the Hub takes words joined by dots"):
+        build_items(read_source("table", tmp_path / "t.csv", mapping=COLUMNS), tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"format": "dfar-items", "format_version": 1}',
+        '{"format":"dfar-items","format_version":1,"files":[]}',
+        "[" * 9999,
+    ],
+)
+def test_a_damaged_manifest_is_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(TableError, match="Build the folder again"):
+        read_items(tmp_path)
+
+
+def test_a_card_that_is_no_text_is_said_and_kept(source: SourceTables, tmp_path: Path) -> None:
+    build_items(source, tmp_path / "out")
+    (tmp_path / "out" / "README.md").write_bytes("---\nname: Prüfung".encode("latin-1"))
+    for again in (lambda: build_items(source, tmp_path / "out"), lambda: refresh_card(tmp_path / "out")):
+        with pytest.raises(TableError, match="not UTF-8"):
+            again()
+    assert (tmp_path / "out" / "README.md").read_bytes().endswith(b"Pr\xfcfung")
+
+
 def test_what_is_not_an_items_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"format": "dfar-demo"}')
     with pytest.raises(TableError, match="This is not an items folder"):

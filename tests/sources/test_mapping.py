@@ -154,3 +154,18 @@ def test_the_mapping_of_the_demo_is_sound() -> None:
     path = Path(dfar_toolkit.__file__).parent / "journeys" / "everyday" / "mapping.yaml"
     mapping = mapping_from_yaml(path)
     assert (mapping.name, mapping.question, mapping.options) == ("everyday", "ethical", ("ethical", "unethical"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("languages: &a [en]\nquestion: {options: *a}\n", "the alias *a"),
+        ('columns: {label: y}\nquestion: {options: [" a", a]}\n', "without white space"),
+        ('columns: {label: y}\nquestion: {options: ["\\ud83d\\ude42", x]}\n', "options are texts"),
+    ],
+)
+def test_what_a_mapping_may_not_hold(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        mapping_from_yaml(_yaml(tmp_path, text))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

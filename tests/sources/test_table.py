@@ -182,7 +182,7 @@ def test_unknown_values_are_listed_with_their_counts(tmp_path: Path) -> None:
     raw = _raw(tmp_path, "statement,y\n" + "a,maybe\n" * 3 + "b,Yes\nc,yes\n")
     message = _refused(raw, Mapping(name="s", label="y", options=("no", "yes")))
     assert message == 's: the label: wanted one of "no", "yes"; found "maybe" (3 x), "Yes" (1 x).'
-    assert "wanted options (give them in order, as in --options no,yes); found" in _refused(
+    assert "wanted options (give them in order: --column options=no,yes, or in the mapping); found" in _refused(
         raw, Mapping(name="s", label="y")
     )
 
@@ -236,3 +236,10 @@ def test_the_set_of_the_demo() -> None:
     assert tables.files[0].rows == tables.annotations.height
     assert tables.raters.columns == ["annotator_id", "kind", "age_band", "gender"]
     assert tables.raters.null_count().sum_horizontal().item() == 0
+
+
+def test_a_set_of_commas_alone_is_dropped_and_counted(tmp_path: Path) -> None:
+    raw = _raw(tmp_path, 'statement,y\na,"x,y"\nb,","\nc,", ,"\nd,x\n')
+    tables = read_source("table", raw, mapping=Mapping(name="s", label="y", kind="set", options=("x", "y")))
+    assert tables.annotations.height == 3
+    assert [(lost.reason, lost.count) for lost in tables.dropped] == [("the label has commas and no value", 2)]
