@@ -126,6 +126,19 @@ class TestWhatIsPrinted:
         assert dfar("report", *runs, "--items", demo / "items", "--out", out).code == 0
         assert {p.name for p in out.parent.iterdir()} == {"page.html", "page.md", "page.json"}
 
+    def test_a_report_passes_its_options_on(
+        self, dfar: Dfar, demo: Path, runs: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        words = ("report", runs[1], "--items", demo / "items", "--out", tmp_path / "r.html", "--n-boot", 100)
+        assert dfar(*words, "--confidence", 0.8).code == 0
+        rows = json.loads((tmp_path / "r.json").read_text())["scores"]
+        assert {row["confidence"] for row in rows} - {None} == {0.8}  # counts have none
+        assert dfar(*words, "--split", "train").code == 0
+        rows = json.loads((tmp_path / "r.json").read_text())["scores"]
+        assert {row["metric"]: row["value"] for row in rows}["missing_outputs"] == 20  # the run answered test only
+        run = dfar("report", "--items", demo / "items", "--judgements", "x.csv", "--out", tmp_path / "r.html")
+        refused(run, "judgements are about outputs")
+
     def test_card_keeps_what_was_written_by_hand(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
         folder = tmp_path / "items"
         shutil.copytree(demo / "items", folder)

@@ -75,7 +75,7 @@ def test_viewer_in_chromium(address: str, page, tmp_path: Path) -> None:  # type
     page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
 
     page.goto(f"{address}/?item={item_id(0)}&label={quote(OPTIONS[0])}")
-    page.get_by_text("x:a", exact=True).wait_for(timeout=60_000)
+    page.get_by_text("x:a · age_band 18-29", exact=True).wait_for(timeout=60_000)
     assert page.get_by_text(SCRIPT, exact=True).count() >= 2
     assert page.get_by_text("30 items", exact=False).count() or page.get_by_text("60 items", exact=False).count()
     # Choosing a hostile option must not make the browser fetch or format anything.
@@ -89,7 +89,7 @@ def test_viewer_in_chromium(address: str, page, tmp_path: Path) -> None:  # type
     # A click on the second row of the list (a canvas, so by its place) opens that item.
     page.get_by_text("27 items", exact=False).wait_for(timeout=30_000)
     box = page.get_by_test_id("stDataFrame").bounding_box()
-    page.mouse.click(box["x"] + 18, box["y"] + 35 + 35 + 17)
+    page.mouse.click(box["x"] + 18, box["y"] + 35 + 66 + 33)
     page.wait_for_function(f"new URL(location.href).searchParams.get('item') === '{item_id(6)}'")
     page.keyboard.press("n")
     page.wait_for_function(f"new URL(location.href).searchParams.get('item') === '{item_id(9)}'")

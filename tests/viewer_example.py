@@ -23,27 +23,50 @@ def write_example(root: Path, *, options: list[str] | None = None, n_items: int 
     folder.mkdir(parents=True)
     items, annotations = _items(options, n_items), _annotations(options, n_items)
     question = {"question": "label", "kind": "nominal", "options": options}
+    raters = {"annotator_id": ["x:a", "x:b", "x:c"], "age_band": ["18-29", SCRIPT, None]}
     long_tables = {
         "annotations": annotations,
-        "raters": conform(pl.DataFrame({"annotator_id": ["x:a", "x:b", "x:c"]}), "raters"),
+        "raters": conform(pl.DataFrame(raters), "raters"),
         "targets": _targets(items),
         "questions": conform(pl.DataFrame([question]), "questions"),
     }
     write_tables(folder, items=items, long_tables=long_tables, options=options)
     write_json(folder, "audit.json", _audit())
     write_json(folder, "agreement.json", _agreement())
-    splits = {s: {"rows": int((items["split"] == s).sum())} for s in ("train", "test")}
-    manifest = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "name": f"example {SCRIPT}",
-        "configs": {"default": {"splits": splits}},
-        "files": file_facts(folder),
-    }
-    write_json(folder, "manifest.json", manifest)
+    write_json(folder, "manifest.json", _manifest(folder, items, annotations))
     _outputs(root, options, n_items)
     _judgements(root)
     return folder
+
+
+def _manifest(folder: Path, items: pl.DataFrame, annotations: pl.DataFrame) -> dict[str, object]:
+    splits = {}
+    for (split,), part in items.group_by("split", maintain_order=True):
+        labels = dict(part["label"].value_counts().sort("label").iter_rows())
+        splits[str(split)] = {"rows": part.height, "labels": labels, "unlabelled": 0}
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": f"example {SCRIPT}",
+        "title": f"Example {SCRIPT}",
+        "sources": [],
+        "questions": [{"question": "label"}],
+        "seed": 0,
+        "tools": {},
+        "rows": {"items": items.height, "annotations": annotations.height},
+        "configs": {"default": {"splits": splits}},
+        "annotators": {
+            "count": 3, "known": True, "with_reason": annotations.height,
+            "bands": {"age_band": {"18-29": 1, SCRIPT: 1}},
+            "ratings_per_item": {"min": 3, "median": 3, "max": 3},
+        },
+        "disagreement": {"items": items.height // 2, "of": items.height},
+        "groups": {"count": items["group"].n_unique()},
+        "split": {"method": "published"},
+        "audit": {"failed": ["leak.exact"], "accepted": []},
+        "content_digest": {"default": "0" * 64},
+        "files": file_facts(folder),
+    }  # fmt: skip
 
 
 def item_id(k: int) -> str:

@@ -178,14 +178,16 @@ def load_judgements(given: Arguments) -> tuple[pl.DataFrame | None, str]:
 
 
 @st.cache_resource(max_entries=30, show_spinner="Computing scores")
-def scores(items: tuple[str, str], outputs: tuple[str, str], judgements: tuple[str, str] | None) -> pl.DataFrame:
-    """Scores of every run in an outputs file; arguments are paths with digests.
+def scores(
+    items: tuple[str, str], outputs: tuple[tuple[str, str], ...], judgements: tuple[str, str] | None
+) -> pl.DataFrame:
+    """Scores of every run in outputs files, all together as in the report; arguments are paths with digests.
 
     Raises:
         DfarError: The files do not fit each other.
     """
     folder = _folder(*items)
-    found = _outputs(*outputs, *items)
+    found = pl.concat([_outputs(*o, *items) for o in outputs], how="diagonal_relaxed")
     judged = _judged(judgements, items, found["run_id"].unique().to_list())
     return score(found, folder.items, options=folder.options, question=_asked(found, folder), judgements=judged)
 

@@ -9,27 +9,38 @@ import polars as pl
 import streamlit as st
 
 from dfar_toolkit._viewer.data import Runs
-from dfar_toolkit._viewer.sinks import show_block, show_chip, show_text
+from dfar_toolkit._viewer.sinks import show_block, show_chip, show_legend, show_marked, show_text
 from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.tables import HUMAN_RUN
 
-_RIGHT, _WRONG, _NEUTRAL = "#23705f", "#b03040", "#4477aa"
+_RIGHT, _WRONG, _NEITHER, _PEOPLE = "#23705f", "#b03040", "#5c6570", "#4477aa"
+_LEGEND = (("people", _PEOPLE), ("model: right", _RIGHT), ("model: wrong", _WRONG), ("no gold, or unparsed", _NEITHER))
 
 
 def show_item(
-    item_id: str, folder: ItemsFolder, facts: Mapping[str, Any], runs: Runs, judgements: pl.DataFrame | None
+    item_id: str,
+    folder: ItemsFolder,
+    facts: Mapping[str, Any],
+    runs: Runs,
+    judgements: pl.DataFrame | None,
+    *,
+    searched: str = "",
 ) -> None:
-    """Everything about one item."""
+    """Everything about one item; the text that was searched for is marked in the statement."""
     item = folder.items.row(by_predicate=pl.col("item_id") == item_id, named=True)
-    show_block(item["statement"])
+    if searched:
+        show_marked(item["statement"], searched)
+    else:
+        show_block(item["statement"])
     for part in item["context"]:
         show_text(f"{part['role'] or part['field']}: {part['text']}")
     _facts(item, facts, folder.options)
     about = judgements.filter(pl.col("item_id") == item_id) if judgements is not None else None
+    show_legend(_LEGEND)
     people, models = st.columns(2, gap="medium")
     with people:
         st.subheader("People")
-        _people(folder.annotations.filter(pl.col("item_id") == item_id), about)
+        _people(folder.annotations.filter(pl.col("item_id") == item_id), about, bands(folder))
     with models:
         st.subheader("Models")
         _models(item_id, item, folder, runs, about)
@@ -54,7 +65,17 @@ def _votes(names: list[str], counts: list[int] | None) -> str:
     return "" if counts is None else ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=False))
 
 
-def _people(annotations: pl.DataFrame, judgements: pl.DataFrame | None) -> None:
+def bands(folder: ItemsFolder) -> dict[str, str]:
+    """What is known of each annotator, such as age band and gender, as one line."""
+    names = [c for c in folder.raters.columns if c not in ("annotator_id", "kind")]
+    listed = {}
+    for row in folder.raters.iter_rows(named=True):
+        known = [f"{name} {row[name]}" for name in names if row[name] is not None and row[name] != ""]
+        listed[str(row["annotator_id"])] = ", ".join(known)
+    return listed
+
+
+def _people(annotations: pl.DataFrame, judgements: pl.DataFrame | None, about: Mapping[str, str]) -> None:
     """One card per rating; the values of a set-valued rating stand together."""
     if annotations.is_empty():
         st.text("no annotations")
@@ -62,9 +83,10 @@ def _people(annotations: pl.DataFrame, judgements: pl.DataFrame | None) -> None:
     for _, rating in annotations.group_by("question", "annotator_id", "rating_id", maintain_order=True):
         first = rating.row(0, named=True)
         with st.container(border=True, gap="xxsmall"):
-            show_text(first["annotator_id"] + (f" · {first['question']}" if several else ""))
+            asked = first["question"] if several else ""
+            show_text(" · ".join(p for p in (first["annotator_id"], asked, about.get(first["annotator_id"])) if p))
             for row in rating.iter_rows(named=True):
-                show_chip(row["value"])
+                show_chip(row["value"], colour=_PEOPLE)
                 show_text(row["reason"] if row["reason"] else "(no reason)")
             _verdicts(judgements, f"{HUMAN_RUN}/{first['rating_id']}")
 
@@ -81,10 +103,10 @@ def _models(
         with st.container(border=True, gap="xxsmall"):
             show_text(_heading(row, folder.question))
             if row["label"] is None:
-                show_chip("failed" if row["error"] else "unparsed", colour=_WRONG)
+                show_chip("failed" if row["error"] else "unparsed", colour=_NEITHER)
             else:
                 judged = row["question"] == folder.question and item["label"] is not None
-                colour = (_RIGHT if row["label"] == item["label"] else _WRONG) if judged else _NEUTRAL
+                colour = (_RIGHT if row["label"] == item["label"] else _WRONG) if judged else _NEITHER
                 show_chip(row["label"], colour=colour)
             if row["label_probs"] is not None:
                 names = row["options"] or (folder.options if row["question"] == folder.question else [])

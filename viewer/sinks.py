@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
 import streamlit as st
 
@@ -14,6 +15,7 @@ from dfar_toolkit.report.svg import chart_svg
 if TYPE_CHECKING:
     import altair as alt
 
+_LONG: Final = 80  # rows from which a table scrolls in a box of its own
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@])")
 
 
@@ -31,13 +33,46 @@ def show_marked(text: str, needle: str) -> None:
     """A text with every occurrence of ``needle`` marked, letter case aside."""
     parts = re.split(f"({re.escape(needle)})", text, flags=re.IGNORECASE) if needle else [text]
     pieces = [f"<mark>{html.escape(p)}</mark>" if i % 2 else html.escape(p) for i, p in enumerate(parts)]
-    st.html(f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">{"".join(pieces)}</div>')
+    box = "white-space: pre-wrap; overflow-wrap: anywhere; background: #f0f2f6; border-radius: .5rem; padding: 1rem"
+    st.html(f'<div style="{box}">{"".join(pieces)}</div>')
 
 
 def show_chip(text: object, *, colour: str = "#4477aa") -> None:
     """A short word such as a label in a rounded frame of one of our colours."""
+    st.html(_chip(text, colour))
+
+
+def show_legend(meanings: Sequence[tuple[str, str]]) -> None:
+    """What the colours of chips mean, on one line; pairs of words and colour."""
+    st.html(" ".join(_chip(word, colour) for word, colour in meanings))
+
+
+def _chip(text: object, colour: str) -> str:
     shade = f"border: 1px solid {colour}; color: {colour}; border-radius: 1em; padding: .05em .7em; font-size: .85rem"
-    st.html(f'<span style="{shade}; overflow-wrap: anywhere">{html.escape(str(text))}</span>')
+    return f'<span style="{shade}; overflow-wrap: anywhere">{html.escape(str(text))}</span>'
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: frozenset[int] = frozenset()) -> None:
+    """A table whose cells wrap, so that every text in it can be read; ``numeric`` columns are aligned as numbers."""
+    head = _row(columns, numeric, cell="th") if any(columns) else ""
+    body = "".join(_row(row, numeric, cell="td") for row in rows)
+    table = f'<table style="border-collapse: collapse; font-size: .875rem; line-height: 1.4">{head}{body}</table>'
+    scrolled = "; max-height: 42rem" if len(rows) > _LONG else ""
+    st.html(f'<div style="overflow-x: auto; margin-bottom: 1rem{scrolled}">{table}</div>')
+
+
+def _row(cells: Sequence[str], numeric: frozenset[int], *, cell: Literal["td", "th"]) -> str:
+    """Cells of up to a few words stay on one line."""
+    line = "border-bottom: 1px solid #e3e6ea; padding: .3rem .9rem .3rem 0; vertical-align: top"
+    texts = []
+    for i, text in enumerate(cells):
+        wrap = (
+            "nowrap" if len(text) <= 32 and "\n" not in text else "pre-line; overflow-wrap: anywhere; min-width: 14rem"
+        )
+        side = "right" if i in numeric else "left"
+        style = f"{line}; text-align: {side}; white-space: {wrap}; max-width: 40rem"
+        texts.append(f'<{cell} style="{style}">{html.escape(text)}</{cell}>')
+    return f"<tr>{''.join(texts)}</tr>"
 
 
 def label(text: object) -> str:

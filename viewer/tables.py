@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import polars as pl
 import streamlit as st
 
-from dfar_toolkit._viewer.sinks import show_text
-from dfar_toolkit.report.sections import Section
+from dfar_toolkit._viewer.sinks import label, show_table, show_text
+from dfar_toolkit.report.document import ReportData
+from dfar_toolkit.report.sections import glossary_section
+from dfar_toolkit.report.table import Section
 
 
 def show_tables(section: Section, *, captions: bool = True) -> None:
-    """The tables of a report's section as data frames, cells as text."""
+    """The tables of a report's section, notes in full; those that a report folds are folded."""
     for table in section.tables:
+        if table.folded:
+            with st.expander(label(f"{table.caption} ({len(table.rows)})")):
+                show_table(table.columns, table.rows, numeric=table.numeric)
+            continue
         if table.caption and captions:
             show_text(table.caption)
-        # Empty or repeated headings get their position, as a frame needs different names.
-        names = [c if c and table.columns.count(c) == 1 else f"{c} {i}".strip() for i, c in enumerate(table.columns)]
-        frame = pl.DataFrame([list(r) for r in table.rows], schema=dict.fromkeys(names, pl.String), orient="row")
-        aligned = {n: st.column_config.TextColumn(alignment="right") for i, n in enumerate(names) if i in table.numeric}
-        st.dataframe(frame, hide_index=True, column_config=aligned, height="content" if len(frame) < 40 else 600)
+        show_table(table.columns, table.rows, numeric=table.numeric)
+
+
+def show_glossary(data: ReportData) -> None:
+    """What the numbers shown mean, folded."""
+    section = glossary_section(data)
+    if section.tables:
+        st.subheader(section.title)
+        show_tables(section)

@@ -108,31 +108,25 @@ def report_data(
     """Everything a report shows, computed; arguments as in :func:`report_on`."""
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
     runs = read_runs(outputs, folder, separator=separator)
-    judged = (
-        read_judgements(judgements, questions=folder.questions, separator=separator) if judgements and outputs else None
-    )
+    if judgements and not outputs:
+        raise TableError(f"{judgements}: judgements are about outputs; give the outputs files as well.")
+    judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
     scores = pl.DataFrame()
     confusion: dict[str, pl.DataFrame] = {}
     options = folder.options
     if outputs:
         stacked = pl.concat(runs.values(), how="diagonal_relaxed")
         scores = score(
-            stacked, folder.items, judgements=judged, n_boot=n_boot, seed=seed, options=options, label_map=label_map
-        )
-        cells = confusions(stacked, folder.items, options=options, label_map=label_map).filter(
-            pl.col("subset") == "all"
-        )
-        confusion = {str(run): part for (run,), part in cells.group_by("run_id", maintain_order=True)}
+            stacked, folder.items, options=options, judgements=judged, annotations=folder.annotations, split=split,
+            label_map=label_map, confidence=confidence, n_boot=n_boot, seed=seed,
+        )  # fmt: skip
+        cells = confusions(stacked, folder.items, options=options, split=split, label_map=label_map)
+        everything = cells.filter(pl.col("subset") == "all")
+        confusion = {str(run): part for (run,), part in everything.group_by("run_id", maintain_order=True)}
     compared = [
         compare(
-            runs[a],
-            runs[b],
-            folder.items,
-            judgements=judged,
-            n_boot=n_boot,
-            seed=seed,
-            options=options,
-            label_map=label_map,
+            runs[a], runs[b], folder.items, options=options, judgements=judged, annotations=folder.annotations,
+            split=split, label_map=label_map, confidence=confidence, n_boot=n_boot, seed=seed,
         )
         for a, b in combinations(runs, 2)
     ]  # fmt: skip

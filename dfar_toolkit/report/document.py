@@ -31,7 +31,7 @@ class ReportData:
 
     Attributes:
         title: Heading of the report.
-        facts: Facts about the data set, in the order shown; see :func:`manifest_facts`.
+        facts: Facts about the data set, in the order shown; see :func:`dfar_toolkit.report.facts.data_facts`.
         findings: Rows of the audit: ``finding, severity, count, total, examples, note``.
         agreement: Rows ``statistic, level, question, value, low, high, n, note``; an undefined value is None or nan.
         scores: Rows ``run_id, subset, metric, label`` and the fields of ``Estimate``.
@@ -39,6 +39,7 @@ class ReportData:
         comparisons: Pairs of runs.
         protocol: How reasons were judged (wording, what was shown, blinding, scale, judges per item).
         notes: Further lines at the end, such as what was left out and why.
+        footer: What made the report, small at its end: version, seed, number of draws.
     """
 
     title: str
@@ -50,50 +51,22 @@ class ReportData:
     comparisons: Sequence[Comparison] = ()
     protocol: Mapping[str, object] = field(default_factory=dict)
     notes: Sequence[str] = ()
-
-
-def manifest_facts(manifest: Mapping[str, object]) -> dict[str, str]:
-    """A manifest as one line of text per fact, the list of files and empty entries left out.
-
-    Args:
-        manifest: The manifest of an items folder.
-
-    Returns:
-        Facts by name. Single values that belong together stand on one line; the name of what is nested deeper is its
-        path, joined by a raised dot.
-
-    Example:
-        >>> manifest_facts({"rows": {"train": 4500, "test": 500}, "seed": 0, "files": {}})
-        {'rows': 'train: 4500; test: 500', 'seed': '0'}
-    """
-    facts: dict[str, str] = {}
-    for name, value in manifest.items():
-        if name == "files":
-            continue
-        if isinstance(value, Mapping):
-            single = {k: v for k, v in value.items() if not isinstance(v, Mapping)}
-            if single:
-                facts[name] = plain_text(single)
-            nested = manifest_facts({k: v for k, v in value.items() if isinstance(v, Mapping)})
-            facts |= {f"{name} · {inner}": text for inner, text in nested.items()}
-        elif text := plain_text(value):
-            facts[name] = text
-    return facts
+    footer: Sequence[str] = ()
 
 
 def plain_text(value: object) -> str:
     """A value of a manifest, an audit or a protocol as text.
 
     Example:
-        >>> plain_text(["a", 1]), plain_text(None), plain_text({"k": 0.5}), plain_text(True)
-        ('a, 1', '', 'k: 0.5', 'yes')
+        >>> plain_text(["a", 1]), plain_text(None), plain_text({"k": 0.5, "l": []}), plain_text(True)
+        ('a, 1', '', 'k: 0.5; l: none', 'yes')
     """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return "; ".join(f"{k}: {plain_text(v)}" for k, v in value.items())
+        return "; ".join(f"{k}: {plain_text(v) or 'none'}" for k, v in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(plain_text(v) for v in value)
     return str(value)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dfar_toolkit.report.document import ReportData, visible
-from dfar_toolkit.report.sections import Section, sections
+from dfar_toolkit.report.sections import sections
+from dfar_toolkit.report.table import Section
 
 if TYPE_CHECKING:
     import altair as alt
@@ -55,7 +56,7 @@ def html(data: ReportData) -> str:
     environment.filters["drawn"] = Markup  # only ever applied to what report/svg.py reduced
     figures = _figures(data)
     parts = [_Part(s, tuple(figures.get(s.key, ()))) for s in sections(data)]
-    return environment.get_template("page.html.jinja").render(title=data.title, parts=parts)
+    return environment.get_template("page.html.jinja").render(title=data.title, parts=parts, footer=data.footer)
 
 
 def _shown(value: object) -> object:

@@ -37,6 +37,7 @@ def json_document(data: ReportData) -> str:
         ],
         "protocol": data.protocol,
         "notes": data.notes,
+        "footer": data.footer,
     }
     # Lone surrogates cannot be written as UTF-8; nothing else is changed.
     text = json.dumps(_plain(content), ensure_ascii=False, indent=1, allow_nan=False)

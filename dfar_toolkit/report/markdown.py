@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from dfar_toolkit.markup import md_escape
 from dfar_toolkit.report.document import ReportData, visible
-from dfar_toolkit.report.sections import Table, sections
+from dfar_toolkit.report.sections import sections
+from dfar_toolkit.report.table import Table
 
 
 def markdown(data: ReportData) -> str:
@@ -34,6 +35,8 @@ def markdown(data: ReportData) -> str:
         for table in section.tables:
             blocks += [f"**{escaped(table.caption)}**"] if table.caption else []
             blocks.append(_table(table))
+    if data.footer:
+        blocks += ["---", *map(escaped, data.footer)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -50,7 +53,12 @@ def escaped(text: str) -> str:
 def _table(table: Table) -> str:
     ruler = ("---:" if i in table.numeric else "---" for i in range(len(table.columns)))
     lines = [_line(map(escaped, table.columns)), _line(ruler)]
-    return "\n".join(lines + [_line(map(escaped, row)) for row in table.rows])
+    return "\n".join(lines + [_line(map(_cell, row)) for row in table.rows])
+
+
+def _cell(text: str) -> str:
+    """A cell; Markdown's tables have no line breaks."""
+    return escaped("; ".join(line for line in text.split("\n") if line.strip()))
 
 
 def _line(cells: Iterable[str]) -> str:

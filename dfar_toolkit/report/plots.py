@@ -11,14 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from dfar_toolkit.report.cells import finite
 from dfar_toolkit.report.document import plain_text, visible
-from dfar_toolkit.report.sections import (
-    MOST_PAIRS,
-    confusion_cells,
-    finite,
-    is_pair,
-    severity_rank,
-)
+from dfar_toolkit.report.scored import runs_without_verdicts
+from dfar_toolkit.report.sections import MOST_PAIRS, confusion_cells, is_pair, severity_rank
 from dfar_toolkit.tables import HUMAN_RUN
 
 if TYPE_CHECKING:
@@ -95,8 +91,9 @@ def scores_plot(scores: pl.DataFrame) -> alt.FacetChart | None:
 
 
 def reasons_plot(scores: pl.DataFrame) -> alt.FacetChart | None:
-    """Misalignment rates per run; the human run, where judged, is the line to compare with."""
-    points = [r for r in _defined(scores) if r["metric"] in RATES]
+    """Misalignment rates of judged runs; the human run, where judged, is the line to compare with."""
+    rates = scores.filter(pl.col("metric").is_in(RATES))
+    points = _defined(rates.filter(~pl.col("run_id").is_in(runs_without_verdicts(rates.to_dicts()))))
     points.sort(key=lambda p: (RATES.index(str(p["metric"])), p["run"] != HUMAN_RUN))
     return _compared(points, [], floor=HUMAN_RUN) if points else None
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import polars as pl
@@ -14,7 +15,23 @@ from dfar_toolkit.report.html import html
 ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "header", "nav", "ul", "li", "a", "h1", "h2", "main"),
     *("section", "p", "div", "figure", "figcaption", "details", "summary", "table", "caption", "thead", "tbody"),
-    *("tr", "th", "td", "span", "svg", "g", "path", "text", "tspan", "rect", "line", "circle", "defs", "clippath"),
+    *(
+        "footer",
+        "tr",
+        "th",
+        "td",
+        "span",
+        "svg",
+        "g",
+        "path",
+        "text",
+        "tspan",
+        "rect",
+        "line",
+        "circle",
+        "defs",
+        "clippath",
+    ),
 }
 
 
@@ -90,7 +107,12 @@ def test_same_data_same_bytes(plain: str) -> None:
 def test_every_number_has_interval_and_n(plain: str) -> None:
     cells = re.findall(r"<tr>(.*?)</tr>", plain)
     alpha = next(c for c in cells if "krippendorff_alpha" in c)
-    assert re.findall(r"<td[^>]*>([^<]*)<", alpha)[-3:] == ["0.347", "[0.311, 0.383]", "5,000"]
+    assert re.findall(r"<td[^>]*>([^<]*)<", alpha)[-5:-1] == [
+        "0.347",
+        "[0.311, 0.383]",
+        "5,000",
+        "1,120 groups, bootstrap",
+    ]
     kappa = next(c for c in cells if "cohen_kappa" in c)
     assert "undefined: three raters" in kappa
     assert "no reason was judged" in plain
@@ -114,3 +136,11 @@ def test_report_without_runs_or_with_only_undefined_numbers() -> None:
     text = html(ReportData(title="t", scores=undefined, agreement=[{"statistic": "alpha", "value": None, "n": 0}]))
     assert "undefined: no items" in text
     assert "<svg" not in text
+
+
+def test_footer_and_glossary() -> None:
+    text = html(replace(example(), footer=["made by <b>", "seed 0"]))
+    assert "<footer>\n<p>made by &lt;b&gt;</p>\n<p>seed 0</p>\n</footer>" in text
+    assert "Chance that two different people" not in text  # only what occurs
+    assert "<footer>" not in html(example())
+    assert re.search(r"<details><summary>One line per name \(\d+\)</summary>", text)

@@ -14,6 +14,7 @@ def test_numbers_are_whole_and_undefined_is_null() -> None:
     undefined = [r for r in found["scores"] if r["metric"] == "mar_mean" and r["run_id"] == "plain"]
     assert undefined[0]["value"] is None
     assert undefined[0]["note"] == "no reason was judged"
+    assert found["footer"] == []
     assert found["comparisons"][0]["differences"][0]["p_value"] == 0.012
     assert found["confusions"]["plain"][2] == {"gold": "ethical", "pred": None, "count": 7}
 

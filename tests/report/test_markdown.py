@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -25,14 +26,21 @@ def test_tables_are_whole_with_hostile_text() -> None:
 def test_same_sections_as_the_page() -> None:
     heads = re.findall(r"^## (.*)$", markdown(example()), flags=re.MULTILINE)
     assert heads == ["Data set", "Audit", "Agreement among annotators", "Scores", "Confusion matrices",
-                     "Comparison of runs", "Reasons", "Notes"]  # fmt: skip
+                     "Comparison of runs", "Reasons", "Notes", "What the numbers mean"]  # fmt: skip
 
 
 def test_numbers_with_intervals() -> None:
     text = markdown(example())
-    assert r"| krippendorff\_alpha | nominal | 0.347 | \[0.311, 0.383\] | 5,000 |" in text
+    assert r"| krippendorff\_alpha | nominal | 0.347 | \[0.311, 0.383\] | 5,000 | 1,120 groups, bootstrap |" in text
     assert "undefined: three raters" in text
     assert markdown(example()) == text
+
+
+def test_lines_of_a_cell_are_parted_and_counts_have_no_decimals() -> None:
+    text = markdown(replace(example(), footer=["made | by"]))
+    assert "| ethical; ethical; ethical; … and 2 more |" in text
+    assert r"| missing\_outputs | 3 | – |" in text
+    assert text.endswith("\n\n---\n\nmade \\| by\n")
 
 
 @pytest.mark.parametrize(

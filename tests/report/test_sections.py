@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from report_example import example
+import polars as pl
+from report_example import NAN, example, row
 
-from dfar_toolkit.report.document import ReportData, manifest_facts
+from dfar_toolkit.report.cells import over_text
+from dfar_toolkit.report.compared import comparisons_section
+from dfar_toolkit.report.document import Comparison, ReportData
+from dfar_toolkit.report.scored import reasons_section, scores_section
 from dfar_toolkit.report.sections import sections
 
 
@@ -22,20 +26,67 @@ def test_findings_that_were_looked_for_and_not_found_are_listed() -> None:
     audit = next(s for s in sections(example()) if s.key == "findings")
     assert audit.text == ("3 checks, 2 with findings.",)
     found, absent = audit.tables
-    assert found.rows[0] == ("leak.exact", "fail", "189", "500", "", "ethical ‖\nethical ‖\nethical ‖\n… and 2 more")
+    assert found.rows[0] == ("leak.exact", "fail", "189", "500", "", "ethical\nethical\nethical\n… and 2 more")
     assert absent.rows == (("label.range", "fail", "500"),)
 
 
-def test_what_the_intervals_are_is_said_once() -> None:
+def test_every_interval_says_what_it_is_over() -> None:
     scores = next(s for s in sections(example()) if s.key == "scores")
-    assert scores.text == ("Intervals: 95 %, bootstrap, over groups.",)
+    assert scores.text[0].startswith("Intervals of 95 %;")
+    for section in sections(example()):
+        for table in section.tables:
+            if "over" in table.columns:
+                at = {name: i for i, name in enumerate(table.columns)}
+                for r in table.rows:
+                    wanted = "" if r[at["interval"]] == "–" else " groups, bootstrap"
+                    assert r[at["over"]].endswith(wanted)
+                    assert bool(r[at["over"]]) == bool(wanted)
 
 
-def test_facts_leave_files_out() -> None:
-    manifest = {
-        "files": {"a": 1},
-        "configs": {"default": {"splits": {"train": {"rows": 3}}}},
-        "accepted": [],
-        "seed": 0,
-    }
-    assert manifest_facts(manifest) == {"configs · default · splits · train": "rows: 3", "seed": "0"}
+def test_a_wider_scope_is_said() -> None:
+    wide = {"low": 0.1, "high": 0.2, "n_units": 1, "unit": "groups", "method": "bootstrap", "scope": "items+raters"}
+    assert over_text(wide) == "1 group, bootstrap, over items+raters"
+
+
+def test_label_mix_stands_by_the_scores_once_where_runs_share_it() -> None:
+    shares = [
+        row("label_share", run, value, label=label, subset=subset, n=n)
+        for run in "ab"
+        for subset, n in (("all", 1500), ("clean", 40 if run == "a" else 41))
+        for label, value in (("ethical", 0.53), ("unethical", 0.47))
+    ]
+    text = scores_section(pl.DataFrame(shares)).text
+    assert text[1:] == (
+        "Label mix (all): ethical 53 %, unethical 47 % (n = 1,500).",
+        "Label mix (clean, a): ethical 53 %, unethical 47 % (n = 40).",
+        "Label mix (clean, b): ethical 53 %, unethical 47 % (n = 41).",
+    )
+
+
+def test_notes_that_all_rows_share_are_said_once() -> None:
+    rows = [
+        row("accuracy", "b", 0.1, note="18 differ; leaked: 3 of 9; one checkpoint", subset="leaked"),
+        row("coverage", "b", 0.1, note="leaked: 3 of 9; one checkpoint", subset="leaked"),
+        row("accuracy", "b", 0.1, note="2 differ; no leak; one checkpoint", subset="clean"),
+        row("coverage", "b", NAN, note="no items; no leak; one checkpoint", subset="clean"),
+    ]
+    found = comparisons_section([Comparison("a", "b", pl.DataFrame(rows))])
+    assert found.text[1:] == ("Leaked: 3 of 9.", "One checkpoint.", "Clean: no leak.")
+    assert [r[-1] for r in found.tables[0].rows] == ["18 differ", "", "2 differ", "undefined: no items"]
+
+
+def test_right_and_wrong_in_the_names_of_the_runs() -> None:
+    section = next(s for s in sections(example()) if s.key == "comparisons")
+    assert section.tables[1].columns == ("subset", "plain", "reasons", "items")
+    assert section.tables[1].rows == (("all", "right", "wrong", "1,234"),)
+
+
+def test_runs_without_a_judged_reason_stand_apart() -> None:
+    reasons = next(s for s in sections(example()) if s.key == "reasons")
+    assert "No reason of plain was judged." in reasons.text
+    judged, unjudged, _ = reasons.tables
+    assert [r[0] for r in judged.rows] == ["human", "reasons"]
+    assert unjudged.folded
+    assert [(r[0], r[3], r[-1]) for r in unjudged.rows] == [("plain", "–", "undefined: no reason was judged")]
+    none = [row("mar_mean", "a", NAN), row("reason_missing_share", "a", 1.0)]
+    assert reasons_section(pl.DataFrame(none), {}).text == ("a gave no reasons.",)

@@ -18,11 +18,12 @@ from dfar_toolkit._viewer.data import (
 )
 from dfar_toolkit._viewer.detail import show_item
 from dfar_toolkit._viewer.filters import NO_LEAK, Filters, filtered
-from dfar_toolkit._viewer.sinks import show_problem
+from dfar_toolkit._viewer.sinks import show_problem, show_text
 from dfar_toolkit.errors import DfarError
 from dfar_toolkit.files.items import ItemsFolder
 
 PAGE = 50
+ROW = 66  # pixels; cells wrap in rows of more than 64
 
 
 def ask(folder: ItemsFolder, runs: list[str]) -> Filters:
@@ -56,22 +57,37 @@ def show_list(listed: pl.DataFrame, runs: list[str]) -> None:
         page = st.pagination(pages, key="page", bind="query-params")
     start = (page - 1) * PAGE
     rows = listed.slice(start, PAGE)
-    line[0].text(f"{len(listed):,} items" + (f", {start + 1:,} to {start + len(rows):,} shown" if len(rows) else ""))
-    shown = rows.select(*_COLUMNS, *map(_answer, runs)).with_columns(pl.col("leak_kind", "label").fill_null(""))
+    line[0].text(
+        f"{len(listed):,} item{'' if len(listed) == 1 else 's'}"
+        + (f", {start + 1:,} to {start + len(rows):,} shown" if len(rows) else "")
+    )
+    here = pl.when(pl.col("item_id") == open_item()).then(pl.lit("▶")).otherwise(pl.lit("")).alias(" ")
+    shown = rows.select(here, *_COLUMNS, *map(_answer, runs))
+    shown = shown.with_columns(
+        pl.col("leak_kind", "label").fill_null(""), pl.col("statement").str.replace_all(r"\s+", " ")
+    )
     ids = rows["item_id"].to_list()
     table = f"table{hash(tuple(ids))}"  # other rows, another widget: a selection means a position in its own rows
     st.dataframe(
         shown,
         key=table,
-        height=min(38 + 35 * max(1, len(rows)), 430),
+        height=min(38 + ROW * max(1, len(rows)), 38 + 7 * ROW),
+        row_height=ROW,
         hide_index=True,
         on_select=partial(_open_clicked, table, ids),
         selection_mode="single-row",
         column_config={
-            "statement": st.column_config.TextColumn(width="large"),
+            " ": st.column_config.TextColumn(width=30),
+            "item_id": st.column_config.TextColumn(width=150),
+            "statement": st.column_config.TextColumn(width=560),
             "disagreement": st.column_config.NumberColumn(format="%.2f"),
         },
     )
+
+
+def open_item() -> str:
+    """The id of the open item; before its widget is drawn for the first time it stands in the address only."""
+    return str(st.session_state.get("item", st.query_params.get("item", "")) or "").strip()
 
 
 _COLUMNS = ("item_id", "statement", "label", "split", "n_ratings", "disagreement", "leak_kind")
@@ -106,6 +122,16 @@ def ask_item(listed: pl.DataFrame) -> str:
     return chosen.strip()
 
 
+def say_place(chosen: str, listed: pl.DataFrame) -> None:
+    """Where in the list the open item stands, or that the filters leave it out."""
+    places = (listed["item_id"] == chosen).arg_true()
+    if len(places):
+        page = places[0] // PAGE + 1
+        show_text(f"{chosen}: number {places[0] + 1:,} of {len(listed):,} in this list, marked ▶ on page {page}")
+    else:
+        show_text(f"{chosen}: not in this list (the filters leave it out)")
+
+
 def main() -> None:
     """The page."""
     try:
@@ -120,7 +146,8 @@ def main() -> None:
         show_problem(message)
     names = list(runs.files)
     whole = item_list(items, tuple(dict.fromkeys(key(s) for s in runs.files.values())))
-    listed = filtered(whole, ask(folder, names))
+    wanted = ask(folder, names)
+    listed = filtered(whole, wanted)
     show_list(listed, names)
     chosen = ask_item(listed)
     if not chosen:
@@ -128,7 +155,9 @@ def main() -> None:
     if chosen not in whole["item_id"]:
         show_problem(f'no item has the id "{chosen}"; copy one from the list')
         return
-    show_item(chosen, folder, whole.row(by_predicate=pl.col("item_id") == chosen, named=True), runs, judgements)
+    say_place(chosen, listed)
+    facts = whole.row(by_predicate=pl.col("item_id") == chosen, named=True)
+    show_item(chosen, folder, facts, runs, judgements, searched=wanted.text)
 
 
 main()

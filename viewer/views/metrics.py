@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import polars as pl
 import streamlit as st
 
@@ -19,27 +21,37 @@ from dfar_toolkit._viewer.data import (
     source,
 )
 from dfar_toolkit._viewer.sinks import show_chart, show_problem, show_text
-from dfar_toolkit._viewer.tables import show_tables
+from dfar_toolkit._viewer.tables import show_glossary, show_tables
 from dfar_toolkit.errors import DfarError
 from dfar_toolkit.report.document import ReportData
 from dfar_toolkit.report.plots import confusion_plot, reasons_plot, scores_plot
 from dfar_toolkit.report.sections import sections
+from dfar_toolkit.tables import HUMAN_RUN
 
 Key = tuple[str, str]
 
 
 def gather(runs: Runs, items: Key, judged: Key | None) -> pl.DataFrame:
-    """Scores of every file that fits the items; for the others, why not."""
-    parts: list[pl.DataFrame] = []
-    for found in dict.fromkeys(key(s) for s in runs.files.values()):
-        try:
-            parts.append(scores(items, found, judged))
-        except DfarError as error:
-            show_problem(f"{found[0]}: {error}")
+    """Scores of all files together; where some do not fit, of each that fits the items, and why the others do not."""
+    files = tuple(dict.fromkeys(key(s) for s in runs.files.values()))
+    try:
+        whole: pl.DataFrame = scores(items, files, judged)
+        return whole
+    except DfarError:
+        parts = list(_one_by_one(files, items, judged))
     if not parts:
         return pl.DataFrame()
-    # Human reasons are judged once, whichever file they were scored with.
-    return pl.concat(parts).unique(["run_id", "metric", "subset", "label"], keep="first", maintain_order=True)
+    # Human reasons are judged once, whichever file they were scored with; they stand last.
+    table = pl.concat(parts).unique(["run_id", "metric", "subset", "label"], keep="first", maintain_order=True)
+    return table.sort(pl.col("run_id") == HUMAN_RUN, maintain_order=True)
+
+
+def _one_by_one(files: tuple[Key, ...], items: Key, judged: Key | None) -> Iterator[pl.DataFrame]:
+    for found in files:
+        try:
+            yield scores(items, (found,), judged)
+        except DfarError as error:
+            show_problem(f"{found[0]}: {error}")
 
 
 def show_scores(table: pl.DataFrame) -> None:
@@ -86,7 +98,7 @@ def show_comparison(runs: Runs, items: Key, judged: Key | None) -> None:
     except DfarError as error:
         show_problem(error)
         return
-    for section in sections(ReportData("", comparisons=[found])):
+    for section in (s for s in sections(ReportData("", comparisons=[found])) if s.key == "comparisons"):
         for text in section.text:
             show_text(text)
         show_tables(section)
@@ -115,6 +127,8 @@ def main() -> None:
         show_confusions(runs, items)
     if len(runs.files) > 1:
         show_comparison(runs, items, judged)
+    if table.width:
+        show_glossary(ReportData("", scores=table))
 
 
 main()

@@ -1,0 +1,68 @@
+"""What the numbers mean, one plain sentence per name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+MEANINGS: Final = {
+    # Agreement among annotators.
+    "percent_agreement": "Chance that two different people who judged the same item gave the same value.",
+    "krippendorff_alpha": "Agreement beyond chance: 1 is perfect, 0 is what chance would give, below 0 is less; "
+    "the level says what counts as near.",
+    "fleiss_kappa": "Agreement of several people beyond the chance given by how often each value was chosen overall.",
+    "gwet_ac1": "Agreement beyond chance that stays meaningful where one value is far more frequent than the others.",
+    "cohen_kappa": "Agreement of two people beyond the chance given by how often each of the two chose each value.",
+    # Labels.
+    "accuracy": "Share of all items with a human label that the run labelled as people did; no answer counts as wrong.",
+    "accuracy_answered": "The same share among the items that the run answered.",
+    "coverage": "Share of all items that have a usable answer.",
+    "unparsed_share": "Share of all items with an output in which no label could be found.",
+    "balanced_accuracy": "Mean over the labels of recall, so that a rare label weighs as much as a frequent one.",
+    "balanced_accuracy_answered": "Balanced accuracy among the items that the run answered.",
+    "macro_f1": "Mean over the labels of F1; an unanswered item is a miss for its label.",
+    "macro_f1_answered": "Macro F1 among the items that the run answered.",
+    "matthews_correlation": "Correlation of the run's labels with people's: 1 is perfect, 0 none, below 0 opposed; "
+    "no answer is a value of its own.",
+    "missing_outputs": "Number of items for which the run has no output at all.",
+    "failed_outputs": "Number of outputs that are an error instead of an answer.",
+    "no_gold": "Number of items without a human label (such as ties); they are left out of every score of labels.",
+    "majority_baseline": "Accuracy of always giving the most common label of these items.",
+    "minority_baseline": "Accuracy of always giving the least common label of these items.",
+    "label_share": "Share of the items that people gave this label.",
+    "precision": "Of the items that the run gave this label, the share to which people gave it too.",
+    "recall": "Of the items to which people gave this label, the share that the run gave it too.",
+    "f1": "Harmonic mean of precision and recall of this label.",
+    # Reasons.
+    "mar_mean": "Misalignment rate: chance that a random judge rejects the run's reason, over items with a judged one.",
+    "mar_majority": "Share of the items with a judged reason whose reason more than half of the judges reject.",
+    "mar_even_split": "Share of the items with a judged reason on which the judges are evenly split.",
+    "mar_strict": "The mean misalignment rate over all items, missing and unjudged reasons counted as rejected.",
+    "mar_lower_bound": "What the rate over all items would be if no missing or unjudged reason were bad; "
+    "in a comparison, the least that the difference could be.",
+    "mar_upper_bound": "What the rate over all items would be if every missing or unjudged reason were bad; "
+    "in a comparison, the most that the difference could be.",
+    "mar_mean_given_right": "The mean misalignment rate where the run's label is the people's.",
+    "mar_mean_given_wrong": "The mean misalignment rate where the run's label is not the people's.",
+    "reason_missing_share": "Share of all items for which the run gave no reason.",
+    "reason_unjudged_share": "Share of all items for which the run gave a reason that nobody judged.",
+    "judge_percent_agreement": "Chance that two different judges of the same reason said the same.",
+    "judge_specific_agreement": 'Agreement on "bad": if one judge rejects a reason, how often another one does too.',
+    "judge_gwet_ac1": 'The judges\' agreement beyond chance, meaningful also where "bad" is rare.',
+    "judge_alpha": "Krippendorff's alpha of the judges; low where nearly all verdicts are alike, even if they agree.",
+    # Subsets.
+    "leaked": "Subset: items whose text, exactly or nearly, also stands in the training data.",
+    "clean": "Subset: items whose text does not stand in the training data, neither exactly nor nearly.",
+    "stem": "Subset: clean items that share their stem (the opening of the text) with a training item.",
+}
+
+
+def meanings(names: Iterable[str]) -> dict[str, str]:
+    """Sentences for those of the names that have one, in the order of :data:`MEANINGS`.
+
+    Example:
+        >>> list(meanings(["f1", "accuracy", "my_own"]))
+        ['accuracy', 'f1']
+    """
+    wanted = set(names)
+    return {name: text for name, text in MEANINGS.items() if name in wanted}
