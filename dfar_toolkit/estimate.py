@@ -30,6 +30,7 @@ Interval = Literal["bootstrap", "jackknife"]
 
 COLLAPSED: Final = "no interval: every bootstrap draw gives the same value"
 _EQUAL: Final = 1e-12  # draws that differ by less differ by rounding alone
+_UNDEFINED: Final = 0.05  # share of undefined draws above which the rest says nothing about the whole
 _CELLS: Final = 4_000_000  # weights held at once: 32 MB
 
 
@@ -165,8 +166,9 @@ def estimate(
         The estimate; ``n`` counts items, ``n_units`` units.
 
     Undefined:
-        Where the formula is. Without an interval for fewer than two units, and where all bootstrap draws are equal
-        ([1, 1] would claim certainty). Draws in which the formula is undefined are counted in the note.
+        Where the formula is. Without an interval for fewer than two units, where all bootstrap draws are equal, both
+        ends coincide, or no unit left out changes the value ([1, 1] would claim certainty). Draws in which the formula
+        is undefined are counted in the note: up to 5 % are left out of the quantiles, with more there is no interval.
 
     Example:
         Three of four items are right.
@@ -260,15 +262,16 @@ def _bootstrap(
     sizes = [min(step, n_boot - start) for start in range(0, n_boot, step)]
     draws = np.concatenate([statistic(bootstrap_weights(times, size, rng)) for size in sizes])
     defined = draws[np.isfinite(draws)]
-    note = point.note
-    if len(defined) < n_boot:
-        note = f"{n_boot - len(defined)} of {n_boot} bootstrap draws undefined"
-    if len(defined) == 0:
-        return replace(point, note=note)
+    absent = n_boot - len(defined)
+    note = f"{absent} of {n_boot} bootstrap draws undefined" if absent else ""
+    if absent > _UNDEFINED * n_boot:
+        return replace(point, note=f"no interval: {note}")
     tail = (1 - point.confidence) / 2
     low, high = (float(end) for end in np.quantile(defined, [tail, 1 - tail]))
-    if high - low <= _EQUAL:
-        return replace(point, note="; ".join(filter(None, [note, COLLAPSED])))
+    same = _EQUAL * max(1.0, abs(point.value))
+    if high - low <= same:
+        why = COLLAPSED if float(np.ptp(defined)) <= same else "no interval: both ends coincide"
+        return replace(point, note="; ".join(filter(None, [note, why])))
     return replace(point, low=low, high=high, note=note)
 
 
@@ -300,6 +303,8 @@ def _jackknife(point: Estimate, times: Floats, statistic: Callable[[Floats], Flo
     centre = np.average(left_out, weights=times)
     se = np.sqrt((n - 1) / n * np.sum(times * (left_out - centre) ** 2))
     half = float(norm.ppf(0.5 + point.confidence / 2)) * float(se)
+    if float(np.ptp(left_out)) <= _EQUAL * max(1.0, abs(point.value)):
+        return replace(point, note="no interval: the value is the same whichever unit is left out")
     return replace(point, low=point.value - half, high=point.value + half)
 
 
@@ -316,7 +321,7 @@ def proportion(
 
         $v = \frac{G}{G - 1} \frac{1}{N^2} \sum_g (\sum_{i \in g} (x_i - p))^2$,   $n_e = \min(N, p (1 - p) / v)$
 
-    and Wilson's interval takes $n_e$ for $n$. With one item per group $n_e = N$: the ordinary Wilson interval.
+    and Wilson's interval takes $n_e$ for $n$. With one item per group, or groups of equal shares (v = 0), $n_e = N$.
 
     Args:
         name: Name printed with the number.
@@ -330,6 +335,9 @@ def proportion(
     Undefined:
         No items: ``nan``. At p = 0 or 1 the variance says nothing and $n_e$ is the number of groups.
 
+    Raises:
+        ValueError: ``confidence`` is not between 0 and 1.
+
     Example:
         >>> str(proportion("accuracy", [1, 1, 1, 0]))
         'accuracy = 0.750 [0.301, 0.954] (95 % Wilson over 4 items)'
@@ -339,6 +347,8 @@ def proportion(
     """
     from scipy.stats import norm
 
+    if not 0 < confidence < 1:
+        raise ValueError(f"proportion: confidence must lie between 0 and 1, found {confidence}")
     x = np.asarray(hits, dtype=np.float64).ravel()
     grouped = collapse(np.column_stack([x, np.ones_like(x)]), groups=groups)
     nan = float("nan")
@@ -351,9 +361,7 @@ def proportion(
         method = "Wilson (effective n)"
         if units < 2:
             return replace(blank, value=p, method=method, note="no interval: one group only")
-        deviation = grouped.rows[:, 0] - p * grouped.rows[:, 1]
-        variance = units / (units - 1) * float(np.sum(grouped.times * deviation**2)) / n**2
-        n = min(n, p * (1 - p) / variance) if variance > 0 else float(units)
+        n = _effective_n(grouped, p, n)
     z = float(norm.ppf(0.5 + confidence / 2))
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
@@ -361,6 +369,17 @@ def proportion(
     low = 0.0 if p == 0 else centre - half
     high = 1.0 if p == 1 else centre + half
     return replace(blank, value=p, low=max(0.0, low), high=min(1.0, high), method=method)
+
+
+def _effective_n(grouped: Patterns, p: float, n: float) -> float:
+    """min(N, p (1 - p) / v); the number of groups at p = 0 and 1, where v is 0 too and says nothing."""
+    units, spread = grouped.n_units, p * (1 - p)
+    if spread <= _EQUAL:
+        return float(units)
+    deviation = grouped.rows[:, 0] - p * grouped.rows[:, 1]
+    variance = units / (units - 1) * float(np.sum(grouped.times * deviation**2)) / n**2
+    # Compared before dividing: a v of 0, or of rounding alone, is the limit n_e = N.
+    return n if variance * n <= spread else spread / variance
 
 
 def estimates_frame(

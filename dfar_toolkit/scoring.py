@@ -24,9 +24,9 @@ from dfar_toolkit.metrics.classification import (
 )
 from dfar_toolkit.metrics.comparison import compare as compare
 from dfar_toolkit.metrics.confusion import confusion_matrix, precision_recall_f1
+from dfar_toolkit.metrics.judged import Judged, judgements_of_runs
 from dfar_toolkit.metrics.misalignment import misalignment_table
 from dfar_toolkit.metrics.subsets import Subset, leak_subsets
-from dfar_toolkit.metrics.verdicts import check_runs
 from dfar_toolkit.tables import HUMAN_RUN
 
 COLUMNS: Final = (
@@ -45,6 +45,7 @@ def score(
     options: Sequence[str] | None = None,
     label_map: Mapping[str, str] | None = None,
     targets: pl.DataFrame | None = None,
+    annotations: pl.DataFrame | None = None,
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
@@ -54,12 +55,14 @@ def score(
     Args:
         outputs: The table outputs; runs are scored apart.
         items: The table items.
-        judgements: The table judgements, for the misalignment rate; human reasons as run ``human``.
+        judgements: The table judgements, for the misalignment rate; human reasons as run ``human``. Those of runs
+            that are not in the outputs are set aside and counted in the note of mar_mean.
         split: Splits to evaluate; None means those that occur in the outputs.
         question: The question answered, where the outputs hold several.
         options: Names of the labels in order; None means the gold labels of the items, sorted.
         label_map: Renames the outputs' labels.
         targets: The table targets: gold is its label for the question.
+        annotations: The table annotations: human reasons judged must be ratings of it.
         confidence: Two-sided coverage.
         n_boot: Number of bootstrap draws.
         seed: Seed of the draws.
@@ -88,9 +91,10 @@ def score(
     answers = join_outputs(
         outputs, items, split=split, question=question, options=options, label_map=label_map, targets=targets
     )
+    judged = None
     if judgements is not None:
-        check_runs(judgements, outputs, items, human=HUMAN_RUN)
-        judgements = _of_these(judgements, answers)
+        judged = judgements_of_runs(judgements, outputs, items, human=HUMAN_RUN, annotations=annotations)
+        judged = _of_these(judged, answers)
     tables = []
     subsets = leak_subsets(answers.items)
     for run, frame in answers.frame.partition_by("run_id", as_dict=True, maintain_order=True).items():
@@ -98,8 +102,8 @@ def score(
             part = frame.filter(subset.keep)
             notes = [n for n in (subset.note, answers.note) if n]
             tables.append(_run_scores(str(run[0]), subset.name, part, answers.options, notes, confidence, n_boot, seed))
-    if judgements is not None:
-        tables += _judged(judgements, answers, subsets, confidence, n_boot, seed)
+    if judged is not None:
+        tables += _judged(judged, answers, subsets, confidence, n_boot, seed)
     return pl.concat([t.select(COLUMNS) for t in tables])
 
 
@@ -167,7 +171,9 @@ def _run_scores(
     gold = part.drop_nulls("label")
     found = _shares(gold, options, confidence) | _agreement_with_gold(gold, options, confidence, n_boot, seed)
     found |= _counts(part, gold)
-    found["accuracy"] = _noted(found["accuracy"], *notes)
+    below = int(gold["below_top"].sum())
+    odd = f"{below} label{'s are' if below != 1 else ' is'} not the most probable option" if below else ""
+    found["accuracy"] = _noted(found["accuracy"], odd, *notes)
     found["majority_baseline"] = majority_baseline(gold, options=options, confidence=confidence)
     found["minority_baseline"] = minority_baseline(gold, options=options, confidence=confidence)
     scores = estimates_frame(found.values(), beside=[{"metric": m} for m in found])
@@ -226,20 +232,28 @@ def _counts(part: pl.DataFrame, gold: pl.DataFrame) -> dict[str, Estimate]:
     }
 
 
-def _of_these(judgements: pl.DataFrame, answers: Answers) -> pl.DataFrame:
-    """Judgements of human reasons and of the outputs that are scored."""
-    scored = judgements.join(answers.outputs, on=["output_id", "run_id"], how="semi")
-    return pl.concat([scored, judgements.filter(pl.col("run_id") == HUMAN_RUN)])
+def _of_these(judged: Judged, answers: Answers) -> Judged:
+    """Judgements of human reasons and of the outputs that are scored; the others are counted."""
+    human = pl.col("run_id") == HUMAN_RUN
+    here = judged.judgements.join(answers.items, on="item_id", how="semi")
+    scored = here.filter(~human).join(answers.outputs, on=["output_id", "run_id"], how="semi")
+    kept = pl.concat([scored, here.filter(human)])
+    elsewhere, unscored = len(judged.judgements) - len(here), len(here) - len(kept)
+    notes = [judged.note]
+    notes.append(f"{elsewhere} judgements about items of other splits set aside" if elsewhere else "")
+    notes.append(f"{unscored} judgements of outputs that are not scored set aside" if unscored else "")
+    return Judged(kept, "; ".join(n for n in notes if n))
 
 
 def _judged(
-    judgements: pl.DataFrame, answers: Answers, subsets: list[Subset], confidence: float, n_boot: int, seed: int
+    judged: Judged, answers: Answers, subsets: list[Subset], confidence: float, n_boot: int, seed: int
 ) -> list[pl.DataFrame]:
     outputs = answers.outputs.with_columns(pl.col("label_pred").alias("label"))
+    aside = pl.when(metric="mar_mean").then(pl.concat_str("note", pl.lit(f"; {judged.note}"))).otherwise("note")
     tables = []
     for subset in subsets:
         table = misalignment_table(
-            judgements,
+            judged.judgements,
             outputs,
             answers.items.filter(subset.keep),
             subset=subset.name,
@@ -247,7 +261,8 @@ def _judged(
             n_boot=n_boot,
             seed=seed,
         )
-        tables.append(table.with_columns(pl.lit(None, dtype=pl.String).alias("label")))
+        noted = table.with_columns(aside.str.strip_prefix("; ").alias("note")) if judged.note else table
+        tables.append(noted.with_columns(pl.lit(None, dtype=pl.String).alias("label")))
     return tables
 
 

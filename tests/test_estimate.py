@@ -103,6 +103,11 @@ class TestEstimate:
         half = norm.ppf(0.975) * np.std(values, ddof=1) / np.sqrt(5)
         assert found.high - found.value == pytest.approx(half, abs=1e-12)
 
+    def test_a_jackknife_without_spread_is_no_interval(self) -> None:
+        found = estimate("mean", collapse(rows_of([0.1] * 7)), mean, ci="jackknife")
+        assert (found.value, np.isnan(found.low), np.isnan(found.high)) == (pytest.approx(0.1), True, True)
+        assert found.note == "no interval: the value is the same whichever unit is left out"
+
     def test_groups_widen_the_interval(self) -> None:
         values = np.repeat([1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0], 4)
         groups = np.repeat(np.arange(8), 4)
@@ -132,7 +137,36 @@ class TestEstimate:
         found = estimate("ratio", collapse([[1, 1], [3, 1], [0, 0]]), mean, n_boot=1000)
         missed = int(found.note.split()[0])
         assert found.note.endswith("of 1000 bootstrap draws undefined")
-        assert 15 < missed < 65
+        assert 15 < missed < 50
+        assert found.low < found.high
+
+    def test_many_undefined_draws_leave_no_interval(self) -> None:
+        # One item in four has the denominator: a draw misses it with probability (3/4)^4 = 81/256, far above 5 %.
+        found = estimate("ratio", collapse([[1, 1], [0, 0], [0, 0], [3, 0]]), mean, n_boot=1000)
+        assert (found.value, np.isnan(found.low), np.isnan(found.high)) == (4.0, True, True)
+        assert found.note.startswith("no interval: ")
+        assert found.note.endswith(" of 1000 bootstrap draws undefined")
+
+    def test_five_percent_of_undefined_draws_is_the_limit(self) -> None:
+        for undefined, interval in ((5, True), (6, False)):
+
+            def statistic(weights: np.ndarray, undefined: int = undefined) -> np.ndarray:
+                values = np.arange(len(weights), dtype=float)
+                return np.where(values < undefined, np.nan, values) if len(weights) > 1 else np.ones(1)
+
+            found = estimate_by_weights("x", np.ones(3), statistic, n=3, n_boot=100)
+            assert (found.low < found.high) is interval
+            assert f"{undefined} of 100 bootstrap draws undefined" in found.note
+
+    def test_ends_that_coincide_are_no_interval_though_the_draws_differ(self) -> None:
+        # One of 100 draws differs: both quantiles are 1, but not every draw is.
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            values = np.ones(len(weights))
+            values[1:2] = 0
+            return values
+
+        found = estimate_by_weights("x", np.ones(3), statistic, n=3, n_boot=100)
+        assert (found.value, np.isnan(found.low), found.note) == (1.0, True, "no interval: both ends coincide")
 
     def test_equal_draws_are_no_interval(self) -> None:
         found = estimate("mean", collapse(rows_of([1.0, 1.0, 1.0])), mean)
@@ -197,6 +231,20 @@ class TestProportion:
         found = proportion("share", [1, 1, 1, 1], groups=["a", "a", "b", "b"])
         low, high = proportion_confint(2, 2, method="wilson")
         assert (found.low, found.high) == (pytest.approx(low, abs=1e-12), high)
+
+    @pytest.mark.parametrize("split", [(1, 0), (0.7, 0.1), (0.1, 0.2, 0.4)])
+    def test_groups_of_equal_share_count_every_item(self, split: tuple[float, ...]) -> None:
+        """Groups that all have the share p: v = 0 (or rounding), and p (1 - p) / v has no bound but N."""
+        hits = list(split) * 6
+        found = proportion("share", hits, groups=np.repeat(np.arange(6), len(split)))
+        p = sum(split) / len(split)
+        low, high = proportion_confint(p * len(hits), len(hits), method="wilson")
+        assert (found.low, found.high) == (pytest.approx(low, abs=1e-12), pytest.approx(high, abs=1e-12))
+
+    @pytest.mark.parametrize("confidence", [0.0, 1.0, 95, -0.1, float("nan")])
+    def test_a_confidence_outside_is_refused(self, confidence: float) -> None:
+        with pytest.raises(ValueError, match="proportion: confidence must lie between 0 and 1"):
+            proportion("share", [1, 0], confidence=confidence)
 
     def test_no_items(self) -> None:
         assert np.isnan(proportion("share", []).value)

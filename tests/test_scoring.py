@@ -16,6 +16,7 @@ from dfar_toolkit.errors import TableError
 from dfar_toolkit.metrics.answers import join_outputs
 from dfar_toolkit.metrics.subsets import leak_subsets
 from dfar_toolkit.scoring import COLUMNS, confusions, score, scores_json
+from dfar_toolkit.tables import conform
 from small_tables import make_items, make_judgements, make_outputs
 
 LEAKS = ["exact", None, "near", "stem", "identical_row", None]
@@ -101,7 +102,7 @@ def test_labels_are_renamed_and_the_renaming_is_printed() -> None:
     assert (
         "labels renamed: ethical -> e, unethical -> u" in found.filter(metric="accuracy", subset="all")["note"].item()
     )
-    message = r"labels must be one of e, u; found 'unethical' \(2 times\), 'ethical' \(1 times\)\. Rename .* --map"
+    message = r"must be one of e, u; found 'unethical' \(2 times\), 'ethical' \(1 times\)\. Rename .*GIVEN=OPTION"
     with pytest.raises(TableError, match=message):
         score(outputs, ITEMS)
 
@@ -117,11 +118,63 @@ def test_probabilities_stand_in_for_labels_only_where_a_run_has_none() -> None:
     assert join_outputs(labelled, ITEMS).frame["label_pred"].to_list()[:3] == ["e", None, None]
 
 
-def test_sample_zero_stands_for_several_and_the_rest_is_counted() -> None:
+def test_the_lowest_sample_stands_for_several_and_the_rest_is_counted() -> None:
     more = make_outputs({"i0": "u", "i1": "e"}, sample=[1, 2])
     found = score(pl.concat([OUTPUTS, more]), ITEMS)
     assert value(found, "accuracy") == pytest.approx(2 / 5, abs=1e-12)
-    assert "2 outputs beside sample 0 set aside" in found.filter(metric="accuracy", subset="all")["note"].item()
+    note = found.filter(metric="accuracy", subset="all")["note"].item()
+    assert "2 outputs beside the lowest sample of each item set aside" in note
+
+
+def test_samples_that_begin_at_one_are_answers() -> None:
+    # i0 has samples 1 and 2 and is right at 1; i2 has samples 2 and 3 and is right at 2; i1 has sample 1 alone.
+    parts = [({"i0": "e", "i1": "u"}, [1, 1]), ({"i0": "u", "i2": "u"}, [2, 2]), ({"i2": "e"}, [3])]
+    outputs = pl.concat([make_outputs(labels, sample=samples) for labels, samples in parts])  # type: ignore[arg-type]
+    found = score(outputs, ITEMS)
+    assert value(found, "accuracy") == pytest.approx(2 / 5, abs=1e-12)
+    assert value(found, "missing_outputs") == 2
+    note = found.filter(metric="accuracy", subset="all")["note"].item()
+    assert "2 outputs beside the lowest sample of each item set aside" in note
+    only = pl.concat([make_outputs({"i0": "e"}, sample=[k]) for k in (1, 2)])
+    assert value(score(only, ITEMS), "accuracy") == pytest.approx(1 / 5, abs=1e-12)
+
+
+def test_labels_below_the_most_probable_option_are_counted() -> None:
+    # i0: the other option is more probable; i1: a tie; i2: the most probable in an order of its own; i3: unknown.
+    probs = [[0.1, 0.9], [0.5, 0.5], [0.9, 0.1], None]
+    options = [["e", "u"], ["e", "u"], ["u", "e"], None]
+    outputs = make_outputs({"i0": "e", "i1": "u", "i2": "u", "i3": "e"}, label_probs=probs, options=options)
+    notes = score(outputs, ITEMS).filter(metric="accuracy").select("subset", "note").rows()
+    assert "1 label is not the most probable option" in dict(notes)["all"]
+    assert "most probable" not in dict(notes)["clean"]
+    renamed = outputs.with_columns(pl.col("label").replace({"e": "E"}))
+    note = score(renamed, ITEMS, label_map={"E": "e"}).filter(metric="accuracy", subset="all")["note"].item()
+    assert "1 label is not the most probable option" in note
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("Wrong", 'Rename them with --map "Wrong=wrong".'),
+        (" FINE ", 'Rename them with --map " FINE =fine".'),
+        ("wrnog", 'Rename them with --map "wrnog=wrong".'),
+        ("not wrong", 'Rename them with --map "GIVEN=OPTION"; text from which no label can be read belongs into raw'),
+        ("unfine", 'Rename them with --map "GIVEN=OPTION"; text'),
+        ("I cannot say.\nSorry" * 20, 'Rename them with --map "GIVEN=OPTION"; text'),
+    ],
+)
+def test_only_the_same_word_in_other_letters_is_proposed_as_a_rename(given: str, message: str) -> None:
+    items = make_items(["fine", "wrong"])
+    with pytest.raises(TableError) as caught:
+        score(make_outputs({"i0": given}), items)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_rename_is_proposed_beside_what_has_none() -> None:
+    with pytest.raises(TableError, match='with --map "Wrong=wrong", the others with --map "GIVEN=OPTION"'):
+        score(make_outputs({"i0": "Wrong", "i1": "no idea"}), make_items(["fine", "wrong"]))
 
 
 def test_other_conditions_are_set_aside_and_counted() -> None:
@@ -170,10 +223,52 @@ def test_judgements_bring_the_misalignment_rate_of_every_subset() -> None:
 def test_judgements_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TableError, match="about the run 'm' or 'human'; found judgements of 'other'"):
         score(OUTPUTS, ITEMS, judgements=make_judgements({"i0": "b"}, run="other"))
+    human = make_judgements({"i0": "g"}, run="human")
+    other = make_judgements({"i0": "b"}, run="other")
+    with pytest.raises(TableError, match="about the run 'm' or 'human'; found judgements of 'human', 'other'"):
+        score(OUTPUTS, ITEMS, judgements=pl.concat([human, other]))
     with pytest.raises(TableError, match=r"1 judged items are not among the items, e\.g\. 'x'"):
         score(OUTPUTS, ITEMS, judgements=make_judgements({"x": "b"}))
+    strange = pl.concat([make_judgements({"i0": "b"}), make_judgements({"x": "g"}, run="human")])
+    with pytest.raises(TableError, match=r"1 judged items are not among the items, e\.g\. 'x'"):
+        score(OUTPUTS, ITEMS, judgements=strange)
     with pytest.raises(TableError, match=r"1 judged output ids are not in the outputs, e\.g\. 'm/i4/q/0'"):
         score(OUTPUTS, ITEMS, judgements=make_judgements({"i4": "b"}))
+
+
+def test_one_run_of_several_judged_ones_is_scored_and_the_rest_is_counted() -> None:
+    judgements = pl.concat([make_judgements({"i0": "bg"}), make_judgements({"i0": "bbb", "x": "g"}, run="other")])
+    found = score(OUTPUTS, ITEMS, judgements=judgements)
+    assert value(found, "mar_mean") == pytest.approx(1 / 2, abs=1e-12)
+    assert set(found["run_id"]) == {"m"}
+    notes = found.filter(metric="mar_mean")["note"]
+    assert notes.str.contains("4 judgements of other runs set aside", literal=True).all()
+
+
+def test_judgements_of_other_splits_and_of_outputs_that_are_not_scored_are_counted() -> None:
+    items = make_items(["e"] * 3, splits=["dev", "test", "test"])
+    empty_text = make_outputs({"i1": "e"}).with_columns(condition=pl.lit("empty"), output_id=pl.lit("m/i1/empty"))
+    outputs = pl.concat([make_outputs({"i0": "e", "i1": "e"}), empty_text])
+    judgements = make_judgements({"i0": "b", "i1": "g"})
+    unscored = make_judgements({"i1": "bb"}).with_columns(output_id=pl.lit("m/i1/empty"))
+    found = score(outputs, items, judgements=pl.concat([judgements, unscored]), split="test", options=["e", "u"])
+    note = found.filter(metric="mar_mean")["note"].item()
+    assert "1 judgements about items of other splits set aside" in note
+    assert "2 judgements of outputs that are not scored set aside" in note
+    assert value(found, "mar_mean") == 0
+
+
+def test_judged_human_reasons_must_be_ratings_of_the_item() -> None:
+    ratings = pl.DataFrame({"item_id": ["i0", "i1"], "rating_id": ["i0#1", "i1#1"], "annotator_id": ["p", "p"]})
+    annotations = conform(ratings.with_columns(question=pl.lit("q"), value=pl.lit("e")), "annotations")
+    model = make_judgements({"i0": "b"})
+    human = make_judgements({"i0": "g"}, run="human").with_columns(output_id=pl.lit("human/i0#1"))
+    found = score(OUTPUTS, ITEMS, judgements=pl.concat([model, human]), annotations=annotations)
+    assert value(found, "mar_mean", run="human") == 0
+    for wrong in ("human/i0#2", "human/i1#1", "i0#1"):  # no such rating, another item's, not written so
+        judged = pl.concat([model, human.with_columns(output_id=pl.lit(wrong))])
+        with pytest.raises(TableError, match=f"1 judged human reasons are no ratings of the items, e.g. '{wrong}'"):
+            score(OUTPUTS, ITEMS, judgements=judged, annotations=annotations)
 
 
 def test_confusions_add_up_to_the_items_with_gold() -> None:

@@ -67,8 +67,11 @@ def _number(value: object) -> float | int | None:
     return int(value) if float(value).is_integer() else float(value)
 
 
-def disagreement_facts(targets: pl.DataFrame, questions: pl.DataFrame) -> dict[str, int]:
-    """Items on which people differ (primary question), of those that two or more people judged."""
-    primary = targets.filter((pl.col("question") == questions["question"][0]) & (pl.col("n_ratings") >= 2))
-    differing = primary.filter(pl.col("label_counts").list.eval(pl.element() > 0).list.sum() > 1)
-    return {"items": differing.height, "of": primary.height}
+def disagreement_facts(annotations: pl.DataFrame, questions: pl.DataFrame) -> dict[str, int]:
+    """Items on which ratings differ (primary question), of those with two or more; a set of values is one rating."""
+    primary = annotations.filter(pl.col("question") == questions["question"][0])
+    given = pl.col("value").unique().sort().alias("given")
+    ratings = primary.group_by("item_id", "rating_id").agg(given)
+    of_items = ratings.group_by("item_id").agg(pl.len().alias("ratings"), pl.col("given").n_unique().alias("different"))
+    several = of_items.filter(pl.col("ratings") >= 2)
+    return {"items": several.filter(pl.col("different") > 1).height, "of": several.height}

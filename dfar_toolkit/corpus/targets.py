@@ -13,7 +13,8 @@ def aggregate(annotations: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFram
     ``label_counts`` counts the people who gave each option, in the order of the options. ``label_probs`` are shares of
     ratings; a person who gave s values in one set-valued rating adds 1/s to each. ``label`` is the option with the
     largest share, null where several share it (``method`` says "majority" or "tie"). ``value`` is the mean of
-    ``value_num`` where there is one; ``n_ratings`` counts ratings, not values.
+    ``value_num`` where there is one, over ratings: a set-valued rating counts once, with the mean of its values.
+    ``n_ratings`` counts ratings, not values. Where no value of an item is an option its shares are null.
 
     Args:
         annotations: The table of that name.
@@ -36,7 +37,12 @@ def aggregate(annotations: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFram
 
 
 def _one_question(rows: pl.DataFrame, question: str, options: list[str]) -> pl.DataFrame:
-    values = rows.with_columns((1 / pl.len().over("item_id", "rating_id")).alias("share"))
+    rating = ["item_id", "rating_id"]
+    given = pl.col("value_num").is_not_null()
+    values = rows.with_columns(
+        (1 / pl.len().over(rating)).alias("share"),
+        pl.when(given).then(1 / given.sum().over(rating)).alias("part"),
+    )
     of = {name: pl.col("value") == name for name in options}
     counts = (
         pl.concat_list([of[n].sum().cast(pl.Int64) for n in options]) if options else pl.lit([]).cast(pl.List(pl.Int64))
@@ -45,23 +51,24 @@ def _one_question(rows: pl.DataFrame, question: str, options: list[str]) -> pl.D
     agreed = values.group_by("item_id").agg(
         counts.alias("label_counts"),
         (shares if shares is not None else pl.lit([]).cast(pl.List(pl.Float64))).alias("share_sums"),
-        pl.col("value_num").mean().alias("value"),
+        (pl.col("value_num") * pl.col("part")).sort().sum().alias("value_sum"),
+        pl.col("part").sort().sum().alias("rated"),
         pl.col("rating_id").n_unique().cast(pl.Int64).alias("n_ratings"),
     )
     # Sums of 1/s carry rounding; ties are ties up to far less than one part of a vote.
     at_top = pl.col("share_sums").list.eval(pl.element() > pl.element().max() - 1e-9)
-    unique = at_top.list.sum() == 1
+    total = pl.col("share_sums").list.sum()
+    unique = (at_top.list.sum() == 1) & (total > 0)
     names = pl.lit(options, dtype=pl.List(pl.String))
     label = pl.when(unique).then(names.list.get(pl.col("share_sums").list.arg_max(), null_on_oob=True))
-    total = pl.col("share_sums").list.sum()
     known = pl.lit(bool(options))
     return agreed.select(
         "item_id",
         pl.lit(question).alias("question"),
         label.otherwise(None).cast(pl.String).alias("label"),
         pl.when(known).then(pl.col("label_counts")).alias("label_counts"),
-        pl.when(known).then(pl.col("share_sums") / total).alias("label_probs"),
-        pl.col("value").cast(pl.Float64),
+        pl.when(known & (total > 0)).then(pl.col("share_sums") / total).alias("label_probs"),
+        pl.when(pl.col("rated") > 0).then(pl.col("value_sum") / pl.col("rated")).alias("value"),
         "n_ratings",
         pl.when(known & unique)
         .then(pl.lit("majority"))

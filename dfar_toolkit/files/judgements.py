@@ -12,6 +12,7 @@ from dfar_toolkit.tables import HUMAN_RUN, conform
 from dfar_toolkit.tabular import read_table
 
 DEFAULT_QUESTION: Final = "reason_ok"
+_VERDICTS: Final = ("good", "bad")
 
 
 def read_judgements(
@@ -22,6 +23,7 @@ def read_judgements(
     The least that a file needs: ``judge_id``, ``run_id``, ``item_id`` and ``value`` (or ``score``). A row about a human
     reason has run ``human`` and, in the column ``rating``, the 1-based number of that person's rating of the item;
     its output id is ``human/<rating_id>``. ``question`` is what the judges were asked, ``reason_ok`` where absent.
+    ``Good`` and `` BAD`` are read as good and bad, a blank value as none; values of other scales stay as they are.
 
     Args:
         path: JSONL, CSV, TSV or Parquet.
@@ -36,6 +38,10 @@ def read_judgements(
     frame = read_table(path, separator=separator, columns=["judge_id", "run_id", "item_id"])
     if "value" not in frame.columns and "score" not in frame.columns:
         raise TableError(f'{path}: judgements need "value" (such as good or bad) or "score"; found {frame.columns}.')
+    if "value" in frame.columns and frame["value"].dtype == pl.String:
+        word = pl.col("value").str.strip_chars().str.to_lowercase()
+        verdict = pl.when(word.is_in(_VERDICTS)).then(word).when(word != "").then("value")
+        frame = frame.with_columns(verdict.alias("value"))
     if "question" not in frame.columns:
         frame = frame.with_columns(pl.lit(DEFAULT_QUESTION).alias("question"))
     if "output_id" not in frame.columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,10 +11,19 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.probabilities import most_probable, ordered_probabilities
 from dfar_toolkit.tables import conform
-from dfar_toolkit.tabular import read_table
+from dfar_toolkit.tabular import quoted, read_table
 
 # Parts of the key that enter the output id only where they differ from their default.
 _KEY_DEFAULTS: Final = {"annotator_id": "", "method": "", "condition": "full", "operator": "", "k": -1, "draw": 0}
+
+# What other people call these columns, likeliest first; for a hint in an error, never for reading.
+_LIKE: Final = {
+    "item_id": ("itemid", "item", "id", "example_id", "instance_id", "uid", "idx", "index"),
+    "label": (
+        "predicted_label", "pred_label", "label_pred", "prediction", "predictions", "predicted", "pred", "answer",
+        "output", "response", "verdict", "class",
+    ),
+}  # fmt: skip
 
 
 def read_outputs(path: Path | str, *, questions: pl.DataFrame, separator: str | None = None) -> pl.DataFrame:
@@ -22,7 +32,8 @@ def read_outputs(path: Path | str, *, questions: pl.DataFrame, separator: str | 
     The minimal legal file has ``item_id`` and ``label`` or ``label_probs``. Defaults: the primary question, sample 0,
     condition ``full``, the name of the file or run folder as ``run_id``. ``label_probs`` is a list in the order of
     ``options`` (the question's own where absent) or an object from option to probability; in CSV, JSON text. Where
-    only probabilities are given the label is the option with the highest one, null if several share it.
+    only probabilities are given the label is the option with the highest one, null if several share it. A blank
+    ``label`` or ``error`` is none.
 
     Args:
         path: A file, or a run folder with ``outputs.parquet``.
@@ -34,12 +45,10 @@ def read_outputs(path: Path | str, *, questions: pl.DataFrame, separator: str | 
     """
     path = Path(path)
     file = path / "outputs.parquet" if path.is_dir() else path
-    frame = read_table(file, separator=separator, columns=["item_id"])
-    if "label" not in frame.columns and "label_probs" not in frame.columns:
-        raise TableError(
-            f'{file}: an outputs file needs "item_id" and "label" or "label_probs"; found '
-            f"{', '.join(frame.columns)}. Rename the column that holds the prediction."
-        )
+    frame = read_table(file, separator=separator)
+    _check_columns(frame.columns, file)
+    blank = [c for c in ("label", "error") if c in frame.columns and frame[c].dtype == pl.String]
+    frame = frame.with_columns(pl.when(pl.col(c).str.strip_chars() != "").then(c).alias(c) for c in blank)
     primary = str(questions["question"][0])
     fallback = {"run_id": path.name if path.is_dir() else path.stem, "question": primary}
     for name, value in fallback.items():
@@ -50,7 +59,39 @@ def read_outputs(path: Path | str, *, questions: pl.DataFrame, separator: str | 
         if "label" not in frame.columns:
             frame = frame.with_columns(most_probable())
     frame = _identified(frame)
+    _check_keys(frame, file)
     return conform(frame, "outputs", where=str(file))
+
+
+def _check_columns(columns: Sequence[str], file: Path) -> None:
+    """Refuse a file without an id or an answer, with the columns that look like them."""
+    lost = [] if "item_id" in columns else ["item_id"]
+    lost += [] if {"label", "label_probs"} & set(columns) else ["label"]
+    if not lost:
+        return
+    known = {column.strip().casefold().replace("-", "_").replace(" ", "_"): column for column in columns}
+    found = {name: next((known[n] for n in _LIKE[name] if n in known), None) for name in lost}
+    renames = [f'"{column}" to "{name}"' for name, column in found.items() if column is not None]
+    hint = f"Rename {' and '.join(renames)}." if renames else "Rename the columns of the item and of the prediction."
+    raise TableError(
+        f'{file}: an outputs file needs "item_id" and "label" or "label_probs"; found {quoted(columns)}. {hint}'
+    )
+
+
+def _check_keys(frame: pl.DataFrame, file: Path) -> None:
+    """Refuse two answers of one run to one question about one item at one sample, in words."""
+    filled = [pl.col(c).cast(pl.String).fill_null(str(v)) for c, v in _KEY_DEFAULTS.items() if c in frame.columns]
+    sample = pl.col("sample").cast(pl.String).fill_null("0") if "sample" in frame.columns else pl.lit("0")
+    key = frame.select("run_id", pl.col("item_id").cast(pl.String), "question", sample.alias("sample"), *filled)
+    twice = key.filter(pl.struct(pl.all()).is_duplicated())
+    if len(twice):
+        row = twice.row(0, named=True)
+        others = twice.n_unique() - 1
+        more = f" ({others} more such {'answers' if others > 1 else 'answer'})" if others else ""
+        raise TableError(
+            f"{file}: two answers for item {row['item_id']} (question {row['question']}, sample {row['sample']})"
+            f"{more}: give them different sample numbers or remove one."
+        )
 
 
 def _identified(frame: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from dfar_toolkit.errors import TableError
 
+_ROUNDING: Final = 1e-6  # sums of probabilities may exceed 1 by so much
 _UNIT: Final = "\x1f"  # joins names for a comparison; cannot occur in a name that was typed
 
 
@@ -24,7 +26,7 @@ def ordered_probabilities(frame: pl.DataFrame, *, questions: pl.DataFrame, where
         where: File named in errors.
 
     Raises:
-        TableError: An option is missing or unknown, or a number is not between 0 and 1.
+        TableError: An option is missing or unknown, a number is not between 0 and 1, or a row adds up to more than 1.
     """
     options = dict(zip(questions["question"], questions["options"], strict=True))
     unknown = [q for q in frame["question"].unique().sort() if q not in options]
@@ -108,19 +110,38 @@ def _row_options(part: pl.DataFrame) -> pl.Series | None:
 
 def _decoded(texts: pl.Series, *, wanted: Sequence[str], where: str) -> pl.Series:
     """JSON text to lists or objects; both may not be mixed in one file."""
-    start = texts.str.strip_chars_start().str.slice(0, 1)
-    if (start == "{").any():
-        dtype: pl.DataType = pl.Struct(dict.fromkeys(_keys(texts, where), pl.Float64) or {wanted[0]: pl.Float64})
-    else:
-        dtype = pl.List(pl.Float64)
+    texts = texts.replace("", None)
+    start = texts.str.strip_chars_start().str.slice(0, 1).drop_nulls()
+    objects = start == "{"
+    if objects.any() and (start == "[").any():
+        raise TableError(
+            f"{where}: label_probs must be JSON objects in every row or lists in every row; found "
+            f"{int(objects.sum())} objects and {int((start == '[').sum())} lists; write all rows in one way."
+        )
+    dtype: pl.DataType = pl.List(pl.Float64)
     try:
+        if objects.any():
+            dtype = pl.Struct(dict.fromkeys(_keys(texts, where), pl.Float64) or {wanted[0]: pl.Float64})
         return texts.str.json_decode(dtype)
     except pl.exceptions.PolarsError as error:
-        bad = texts.drop_nulls()[0]
+        bad = _unlike(texts)
         raise TableError(
             f'{where}: label_probs must be JSON such as [0.8, 0.2] or {{"{wanted[0]}": 0.8, ...}} in every row; '
             f"found text such as {bad[:60]!r} that does not fit ({str(error).splitlines()[0]})."
         ) from error
+
+
+def _unlike(texts: pl.Series) -> str:
+    """The first text that is no JSON list or object of numbers, for the message."""
+    for text in texts.drop_nulls():
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return str(text)
+        numbers = list(found.values()) if isinstance(found, dict) else found
+        if not isinstance(numbers, list) or not all(isinstance(n, (int, float)) for n in numbers):
+            return str(text)
+    return str(texts.drop_nulls()[0])
 
 
 def _keys(texts: pl.Series, where: str) -> list[str]:
@@ -145,4 +166,12 @@ def _check(by_option: pl.DataFrame, item_ids: pl.Series, *, wanted: Sequence[str
         at = int(outside.arg_max() or 0)
         raise TableError(
             f"{where}: label_probs of item {item_ids[at]} must lie between 0 and 1, found {list(by_option.row(at))}."
+        )
+    total = by_option.select(pl.sum_horizontal(pl.all().cast(pl.Float64)).alias("total"))["total"]
+    over = total > 1 + _ROUNDING
+    if over.any():
+        at = int(over.arg_max() or 0)
+        raise TableError(
+            f"{where}: label_probs of item {item_ids[at]} must add up to 1 at most, found {total[at]:.6g}; "
+            "are these scores? Make them probabilities (softmax) or leave them out."
         )

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import polars as pl
 
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.metrics.unknown_labels import unknown_labels_message
 
+_ROUNDING = 1e-9  # probabilities that differ by less are equally probable
 STATES = ("answered", "unparsed", "failed", "missing")
 
 
@@ -21,8 +23,9 @@ class Answers(NamedTuple):
     """Runs by evaluated items.
 
     ``frame`` has ``run_id, item_id, split, group, leak_kind, label`` (gold, null where people tied), ``label_pred``
-    (null where unanswered) and ``state``, in the order of the runs and items. ``outputs`` are the output rows of
-    the question that were looked at, every sample of them, with ``label_pred`` and ``state``. ``items`` are the
+    (null where unanswered), ``state`` and ``below_top`` (another option than the label given is more probable; null
+    where that is unknown), in the order of the runs and items. ``outputs`` are the output rows of the question that
+    were looked at, every sample of them, with ``label_pred``, ``state`` and ``below_top``. ``items`` are the
     evaluated items; ``note`` says what was set aside or renamed.
     """
 
@@ -45,9 +48,9 @@ def join_outputs(
 ) -> Answers:
     """Put every run's answer beside the gold label of every evaluated item.
 
-    Looked at are rows of condition ``full`` that predict no particular annotator; with several samples per item,
-    sample 0. What is set aside is counted in the note. A run that has ``label_probs`` and not one label is given the
-    most probable option of each row (none where several share the highest).
+    Looked at are rows of condition ``full`` that predict no particular annotator; with several samples per item
+    the one with the lowest number. What is set aside is counted in the note. A run that has ``label_probs`` and not
+    one label is given the most probable option of each row (none where several share the highest).
 
     Args:
         outputs: The table outputs; several runs are kept apart.
@@ -78,9 +81,9 @@ def join_outputs(
     evaluated = evaluated_items(golds, plain, split=split)
     plain = _labelled(plain, names, label_map)
     first = _first_sample(plain)
-    frame = _crossed(first.select("run_id", "item_id", "label_pred", "state"), evaluated)
+    frame = _crossed(first.select("run_id", "item_id", "label_pred", "state", "below_top"), evaluated)
     notes = [_aside(len(rows) - len(plain), "of another condition or for one annotator set aside")]
-    notes.append(_aside(len(plain) - len(first), "beside sample 0 set aside"))
+    notes.append(_aside(len(plain) - len(first), "beside the lowest sample of each item set aside"))
     elsewhere = plain.filter(~pl.col("item_id").is_in(evaluated["item_id"].implode()))
     notes.append(_aside(len(elsewhere), "of other splits set aside"))
     if label_map:
@@ -146,21 +149,20 @@ def _golds(items: pl.DataFrame, targets: pl.DataFrame | None, question: str) -> 
 
 
 def _first_sample(plain: pl.DataFrame) -> pl.DataFrame:
-    """One row per run and item; of several samples number 0."""
-    several = plain.select((pl.len().over("run_id", "item_id") > 1).alias("several"))["several"]
-    first = plain.filter(~several | (pl.col("sample") == 0))
+    """One row per run and item; of several samples the one with the lowest number."""
+    first = plain.filter(pl.col("sample") == pl.col("sample").min().over("run_id", "item_id"))
     twice = first.filter(pl.struct("run_id", "item_id").is_duplicated())
     if len(twice):
         row = twice.row(0, named=True)
         raise TableError(
             f"score: one answer per run and item is wanted; item {row['item_id']!r} of run {row['run_id']!r} occurs "
-            "twice at sample 0 (rows differ in method, operator, k or draw); keep one of them."
+            f"twice at sample {row['sample']} (rows differ in method, operator, k or draw); keep one of them."
         )
     return first
 
 
 def _labelled(rows: pl.DataFrame, names: tuple[str, ...], label_map: Mapping[str, str] | None) -> pl.DataFrame:
-    """``label_pred`` and ``state`` of each output."""
+    """``label_pred``, ``state`` and ``below_top`` of each output."""
     probs = pl.col("label_probs")
     single = probs.list.eval(pl.element() == pl.element().max()).list.sum() == 1
     order = pl.col("options").fill_null(pl.lit(list(names), dtype=pl.List(pl.String)))
@@ -173,16 +175,25 @@ def _labelled(rows: pl.DataFrame, names: tuple[str, ...], label_map: Mapping[str
     rows = rows.with_columns(pl.when(~failed).then(label).alias("label_pred"))
     unknown = rows.filter(~pl.col("label_pred").is_in(list(names)))["label_pred"]
     if len(unknown):
-        counts = unknown.value_counts(sort=True).sort("count", "label_pred", descending=[True, False])
-        shown = ", ".join(f"{value!r} ({count} times)" for value, count in counts.head(5).iter_rows())
-        more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
-        raise TableError(
-            f"score: labels must be one of {', '.join(names)}; found {shown}{more}. "
-            f"Rename them with --map {counts['label_pred'][0]}={names[0] if names else 'OPTION'}."
-        )
+        raise TableError(f"score: {unknown_labels_message(unknown, names)}")
     answered = pl.when(pl.col("label_pred").is_null()).then(pl.lit("unparsed")).otherwise(pl.lit("answered"))
     state = pl.when(failed).then(pl.lit("failed")).otherwise(answered)
-    return rows.with_columns(state.alias("state"))
+    width = int(rows.select(probs.list.len().max()).item() or 0)
+    return rows.with_columns(state.alias("state"), _below_top(order, width).alias("below_top"))
+
+
+def _below_top(order: pl.Expr, width: int) -> pl.Expr:
+    """Whether another option is more probable than the label given; null where either is unknown."""
+    probs = pl.col("label_probs")
+    own = [
+        pl.when(order.list.get(place, null_on_oob=True) == pl.col(name)).then(probs.list.get(place, null_on_oob=True))
+        for name in ("label", "label_pred")
+        for place in range(width)
+    ]
+    given = pl.coalesce(own) if own else pl.lit(None, dtype=pl.Float64)
+    return pl.when(pl.col("label").is_not_null() & pl.col("label_pred").is_not_null()).then(
+        given < probs.list.max() - _ROUNDING
+    )
 
 
 def _crossed(answers: pl.DataFrame, evaluated: pl.DataFrame) -> pl.DataFrame:

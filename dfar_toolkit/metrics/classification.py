@@ -114,7 +114,7 @@ def coverage(
     group: Column | None = None,
     confidence: float = 0.95,
 ) -> Estimate:
-    """Share of all items that have an answer.
+    """Share of the items that have an answer; in scores over the items with a gold label, as every metric there.
 
     Args:
         frame: One row per item, or None with arrays.

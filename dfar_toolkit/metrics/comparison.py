@@ -17,9 +17,10 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Estimate, Floats, collapse, estimate, estimates_frame
 from dfar_toolkit.metrics.answers import Answers, join_outputs
+from dfar_toolkit.metrics.judged import judgements_of_runs
 from dfar_toolkit.metrics.paired import mcnemar_test, sign_flip_test
 from dfar_toolkit.metrics.subsets import leak_subsets
-from dfar_toolkit.metrics.verdicts import check_runs, item_verdicts, reason_verdicts
+from dfar_toolkit.metrics.verdicts import item_verdicts, reason_verdicts
 from dfar_toolkit.tables import HUMAN_RUN
 
 CHECKPOINTS = "these two checkpoints, not ways of training"
@@ -55,6 +56,7 @@ def compare(
     options: Sequence[str] | None = None,
     label_map: Mapping[str, str] | None = None,
     targets: pl.DataFrame | None = None,
+    annotations: pl.DataFrame | None = None,
     confidence: float = 0.95,
     n_boot: int = 2000,
     n_perm: int = 10_000,
@@ -70,20 +72,22 @@ def compare(
         outputs_a: The table outputs, one run.
         outputs_b: The table outputs, one run.
         items: The table items.
-        judgements: The table judgements, of both runs.
+        judgements: The table judgements, of both runs; those of further runs are set aside and counted.
         split: Splits to evaluate; None means those that occur in the outputs, which must be the same for both.
         question: The question answered, where the outputs hold several.
         options: Names of the labels in order.
         label_map: Renames the labels of both runs.
         targets: The table targets, for another question than the primary one.
+        annotations: The table annotations: human reasons judged must be ratings of it.
         confidence: Two-sided coverage.
         n_boot: Number of bootstrap draws.
         n_perm: Random sign patterns of the sign-flip test.
         seed: Seed of the draws.
 
     Returns:
-        The comparison. Metrics: accuracy (``n`` all items), accuracy_answered (answered by both), mar_mean (judged
-        for both), mar_lower_bound and mar_upper_bound (of the difference, missing reasons at their worst).
+        The comparison. Metrics: accuracy (``n`` all items), accuracy_answered (answered by both), and where both runs
+        have a judged reason among the items of the subset: mar_mean (judged for both), mar_lower_bound and
+        mar_upper_bound (of the difference, every verdict that is not there at its worst).
 
     Undefined:
         No items of the kind. No interval where no group tells the runs apart.
@@ -109,7 +113,11 @@ def compare(
         )
     run_a, run_b = a.frame["run_id"][0], b.frame["run_id"][0]
     paired = _paired(a, b)
-    verdicts = _verdicts(judgements, a, b, items)
+    verdicts, aside = None, ""
+    if judgements is not None:
+        both = pl.concat([side.select("run_id", "output_id") for side in (outputs_a, outputs_b)])
+        judged = judgements_of_runs(judgements, both, items, human=HUMAN_RUN, annotations=annotations)
+        verdicts, aside = _verdicts(judged.judgements, a, b), judged.note
     differ = partial(_difference, confidence=confidence, n_boot=n_boot, seed=seed)
     tables, cells = [], []
     for subset in leak_subsets(a.items):
@@ -117,7 +125,7 @@ def compare(
         rows = _accuracy_rows(part, (run_a, run_b), differ, n_perm=n_perm, seed=seed)
         if verdicts is not None:
             ids = a.items.filter(subset.keep).select("item_id", "group")
-            rows += _mar_rows(ids, verdicts, differ, n_perm=n_perm, seed=seed)
+            rows += _mar_rows(ids, verdicts, differ, aside=aside, n_perm=n_perm, seed=seed)
         note = "; ".join(dict.fromkeys(n for n in (subset.note, a.note, b.note) if n))
         tables.append(_frame(rows, subset.name, run_a, run_b, note))
         cells.append(_cells(part).select(pl.lit(subset.name).alias("subset"), pl.all()))
@@ -141,18 +149,15 @@ def _paired(a: Answers, b: Answers) -> pl.DataFrame:
     return joined.drop_nulls("label").with_columns((pl.col("a_answered") & pl.col("b_answered")).alias("both"))
 
 
-def _verdicts(judgements: pl.DataFrame | None, a: Answers, b: Answers, items: pl.DataFrame) -> pl.DataFrame | None:
+def _verdicts(judgements: pl.DataFrame, a: Answers, b: Answers) -> pl.DataFrame:
     """MAR share per item, ``a`` and ``b``, null where not judged."""
-    if judgements is None:
-        return None
     run_a, run_b = a.frame["run_id"][0], b.frame["run_id"][0]
     if run_a == run_b:
         raise TableError(
             f"compare: both runs are called {run_a!r}, so judgements cannot be told apart; rename one run."
         )
-    both = pl.concat([s.outputs.select("run_id", "item_id", "output_id") for s in (a, b)])
-    check_runs(judgements, both, items, human=HUMAN_RUN)
-    shares = item_verdicts(reason_verdicts(judgements))
+    both = pl.concat([s.outputs.select("run_id", "output_id") for s in (a, b)])
+    shares = item_verdicts(reason_verdicts(judgements.join(both, on=["run_id", "output_id"], how="semi")))
     sides = [shares.filter(pl.col("run_id") == r).select("item_id", pl.col("share_bad")) for r in (run_a, run_b)]
     one, two = sides[0].rename({"share_bad": "a"}), sides[1].rename({"share_bad": "b"})
     return one.join(two, on="item_id", how="full", coalesce=True)
@@ -181,13 +186,16 @@ def _accuracy_rows(
 
 
 def _mar_rows(
-    ids: pl.DataFrame, verdicts: pl.DataFrame, differ: partial[Estimate], *, n_perm: int, seed: int
+    ids: pl.DataFrame, verdicts: pl.DataFrame, differ: partial[Estimate], *, aside: str, n_perm: int, seed: int
 ) -> list[_Row]:
+    """Differences of MAR; none where a run has no judged reason at all: bounds of nothing say nothing."""
     table = ids.join(verdicts, on="item_id", how="left", maintain_order="left")
+    if table["a"].count() == 0 or table["b"].count() == 0:
+        return []
     both = table.drop_nulls(["a", "b"])
     d = (both["b"] - both["a"]).to_numpy()
     test = sign_flip_test(d, groups=both["group"], n_perm=n_perm, seed=seed)
-    rows = [_Row("mar_mean", differ("MAR mean, second minus first", d, both["group"]), test)]
+    rows = [_Row("mar_mean", _noted(differ("MAR mean, second minus first", d, both["group"]), aside), test)]
     missing = f"{len(table) - len(both)} of {len(table)} items not judged for both"
     for metric, fill_a, fill_b in (("mar_lower_bound", 1.0, 0.0), ("mar_upper_bound", 0.0, 1.0)):
         worst = (table["b"].fill_null(fill_b) - table["a"].fill_null(fill_a)).to_numpy()

@@ -11,6 +11,8 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Estimate, collapse, estimate, estimates_frame
 from dfar_toolkit.metrics.labels import group_series
+from dfar_toolkit.metrics.verdicts import folded_values
+from dfar_toolkit.tables import conform
 
 _FEW_JUDGES = 4
 
@@ -131,11 +133,15 @@ def judge_agreement(
 
     Undefined:
         No reason has two judges.
+
+    Raises:
+        TableError: The judgements lack a column.
     """
     from dfar_toolkit.agreement import gwet_ac1, krippendorff_alpha, percent_agreement
 
     specific = partial(specific_agreement, category=bad)
     ac1 = partial(gwet_ac1, categories=[bad, good])
+    judgements = folded_values(conform(judgements, "judgements", where="judge_agreement"), good=good, bad=bad)
     ratings = _ratings(judgements, items)
     shared = ratings.filter(pl.len().over("output_id") > 1)
     n_judges = shared["judge_id"].n_unique()
@@ -167,7 +173,7 @@ def judge_agreement(
 
 def _ratings(judgements: pl.DataFrame, items: pl.DataFrame | None) -> pl.DataFrame:
     """First draw of every judge on every reason, with the item's group."""
-    given = judgements.filter(pl.col("value").is_not_null()).sort("output_id", "judge_id", "draw")
+    given = judgements.drop_nulls("value").sort("output_id", "judge_id", "draw")
     first = given.unique(["output_id", "judge_id"], keep="first", maintain_order=True)
     if items is None:
         return first.with_columns(pl.col("item_id").alias("group"))

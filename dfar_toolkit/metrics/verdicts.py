@@ -13,7 +13,7 @@ def reason_verdicts(judgements: pl.DataFrame, *, good: str = "good", bad: str = 
     """One row per judged reason: the share of its judges who say bad.
 
     A judge with several draws on a reason counts once, with the share of the draws that say bad. A judgement
-    without a value is no verdict.
+    without a value is no verdict; case and blanks around a value do not matter.
 
     Args:
         judgements: The table judgements: single reasons, one question.
@@ -27,6 +27,7 @@ def reason_verdicts(judgements: pl.DataFrame, *, good: str = "good", bad: str = 
     Raises:
         TableError: A value is neither, reasons are judged in pairs, or there are several questions.
     """
+    judgements = folded_values(judgements, good=good, bad=bad)
     _check_values(judgements, good=good, bad=bad)
     given = judgements.filter(pl.col("value").is_not_null())
     per_judge = given.group_by("run_id", "item_id", "output_id", "judge_id").agg(
@@ -45,6 +46,9 @@ def reason_verdicts(judgements: pl.DataFrame, *, good: str = "good", bad: str = 
 def item_verdicts(verdicts: pl.DataFrame) -> pl.DataFrame:
     """One row per run and item: the means over its judged reasons (several samples, or several people's reasons).
 
+    What judges vote on is a reason, so ``majority_bad`` of an item is the share of its judged reasons that most of
+    their judges reject, and ``even_split`` the share on which the judges are evenly split.
+
     Args:
         verdicts: From :func:`reason_verdicts`.
 
@@ -58,31 +62,14 @@ def item_verdicts(verdicts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def check_runs(judgements: pl.DataFrame, outputs: pl.DataFrame, items: pl.DataFrame, *, human: str) -> None:
-    """Refuse judgements about a run, an output or an item that is not there.
-
-    Raises:
-        TableError: Says which, how many, and what was expected.
-    """
-    runs = outputs["run_id"].unique().sort().to_list()
-    strange = [r for r in judgements["run_id"].unique().sort().to_list() if r not in runs and r != human]
-    if strange:
-        raise TableError(
-            f"score: judgements must be about the run {' or '.join(map(repr, runs))} or {human!r}; found judgements of "
-            f"{', '.join(map(repr, strange))}. Is this the judgements file of another run?"
-        )
-    lost = judgements.filter(~pl.col("item_id").is_in(items["item_id"].implode()))["item_id"].unique().sort()
-    if len(lost):
-        raise TableError(
-            f"score: {len(lost)} judged items are not among the items, e.g. {lost[0]!r}; are these the right items?"
-        )
-    of_runs = judgements.filter(pl.col("run_id") != human)
-    orphans = of_runs.join(outputs, on=["output_id", "run_id"], how="anti")["output_id"].unique().sort()
-    if len(orphans):
-        raise TableError(
-            f"score: {len(orphans)} judged output ids are not in the outputs, e.g. {orphans[0]!r}; "
-            f"the outputs have ids such as {outputs['output_id'][0]!r}."
-        )
+def folded_values(judgements: pl.DataFrame, *, good: str, bad: str) -> pl.DataFrame:
+    """The judgements with ``Good``, `` BAD`` and the like as ``good`` and ``bad``; every other value as it is."""
+    word = pl.col("value").str.strip_chars().str.to_lowercase()
+    folded = pl.col("value")
+    for value in (good, bad):
+        folded = pl.when(word == value.strip().lower()).then(pl.lit(value)).otherwise(folded)
+    exact = pl.col("value").is_in([good, bad])
+    return judgements.with_columns(pl.when(exact).then("value").otherwise(folded).alias("value"))
 
 
 def _check_values(judgements: pl.DataFrame, *, good: str, bad: str) -> None:
@@ -96,4 +83,7 @@ def _check_values(judgements: pl.DataFrame, *, good: str, bad: str) -> None:
     if len(strange):
         counts = strange.value_counts(sort=True).sort("count", "value", descending=[True, False])
         shown = ", ".join(f"{value!r} ({count} times)" for value, count in counts.head(5).iter_rows())
-        raise TableError(f"misalignment: a judgement must be {good!r} or {bad!r}; found {shown}.")
+        raise TableError(
+            f"misalignment: a judgement must be {good!r} or {bad!r}; found {shown}. "
+            "Rename those values in the file, and leave value empty where there is no verdict."
+        )

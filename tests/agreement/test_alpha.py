@@ -100,7 +100,8 @@ def test_sparse_rows_give_the_same_numbers(level: Any, grouped: bool, monkeypatc
     monkeypatch.setattr(units_module, "_DENSE", 0)
     monkeypatch.setattr(units_module, "_NARROW", 0)
     thin = krippendorff_alpha(rows, level=level, group="group", ci="jackknife")
-    assert (thin.value, thin.low, thin.high) == pytest.approx((dense.value, dense.low, dense.high), abs=1e-12)
+    wanted = (dense.value, dense.low, dense.high)
+    assert (thin.value, thin.low, thin.high) == pytest.approx(wanted, abs=1e-12, nan_ok=True)
 
 
 def test_ordinal_bootstrap_ranks_each_draw_anew() -> None:
@@ -232,7 +233,9 @@ def test_unknown_level_is_a_wrong_argument() -> None:
 
 
 def test_name_and_text() -> None:
-    rows = [("x", "a", 1), ("x", "b", 2), ("y", "a", 1), ("y", "b", 1), ("z", "a", 2), ("z", "b", 2)]
+    three = [("x", "a", 1), ("x", "b", 2), ("y", "a", 1), ("y", "b", 1), ("z", "a", 2), ("z", "b", 2)]
+    # Four times over: with three items alone, 7 % of the draws hold one value only.
+    rows = [(f"{item}{n}", rater, value) for n in range(4) for item, rater, value in three]
     found = krippendorff_alpha(rows, level="ordinal")
     assert found.name == "Krippendorff's alpha (ordinal)"
-    assert str(found).startswith("Krippendorff's alpha (ordinal) = 0.444 [")
+    assert str(found).startswith("Krippendorff's alpha (ordinal) = 0.361 [")

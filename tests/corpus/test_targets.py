@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dfar_toolkit.corpus.composition import disagreement_facts
 from dfar_toolkit.corpus.pseudonyms import pseudonyms
 from dfar_toolkit.corpus.targets import aggregate
 from dfar_toolkit.tables import conform
@@ -51,6 +52,30 @@ def test_numbers_have_a_mean_and_no_label() -> None:
     )
     row = aggregate(rows, questions).row(0, named=True)
     assert (row["value"], row["label"], row["label_counts"], row["method"]) == (2.5, None, None, "mean")
+
+
+def test_a_set_of_numbers_counts_as_one_rating() -> None:
+    # One person says 1 and 2 (mean 3/2), another 5: (3/2 + 5) / 2 = 13/4, not (1 + 2 + 5) / 3.
+    questions = QUESTIONS.with_columns(kind=pl.lit("ordinal"), options=pl.lit([], dtype=pl.List(pl.String)))
+    rows = annotations([("i", "1", "i#1", "1"), ("i", "1", "i#1", "2"), ("i", "2", "i#2", "5"), ("j", "1", "j#1", "x")])
+    found = aggregate(rows.with_columns(value_num=pl.col("value").cast(pl.Float64, strict=False)), questions)
+    assert found["value"].to_list() == [13 / 4, None]
+    assert found["n_ratings"].to_list() == [2, 1]
+
+
+def test_values_outside_the_options_have_no_shares() -> None:
+    for options in (["a", "b", "c"], ["a"]):
+        questions = QUESTIONS.with_columns(options=pl.lit(options, dtype=pl.List(pl.String)))
+        row = aggregate(annotations([("i", "1", "i#1", "z")]), questions).row(0, named=True)
+        assert (row["label"], row["label_probs"], row["label_counts"]) == (None, None, [0] * len(options))
+
+
+def test_identical_sets_agree() -> None:
+    # i: two people say {a, b} in another order; j: {a, b} against {a}; k: one person; l: a against b.
+    sets = {"i": ["1ab", "2ba"], "j": ["1ab", "2a"], "k": ["1a"], "l": ["1a", "2b"]}  # person, then the values
+    rows = annotations([(i, r[0], f"{i}#{r[0]}", value) for i, said in sets.items() for r in said for value in r[1:]])
+    other = rows.with_columns(question=pl.lit("second"))
+    assert disagreement_facts(pl.concat([rows, other]), QUESTIONS) == {"items": 2, "of": 3}
 
 
 @given(st.lists(st.tuples(st.sampled_from("ij"), st.sampled_from("abc")), min_size=1, max_size=20))

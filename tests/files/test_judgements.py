@@ -35,6 +35,11 @@ def test_the_same_judge_twice_is_refused(tmp_path: Path) -> None:
         read(tmp_path, HEADER + "j1,run-a,i,,good\nj1,run-a,i,,bad\n")
 
 
+def test_case_and_blanks_around_a_verdict_do_not_matter(tmp_path: Path) -> None:
+    text = "\n".join(f"j{k},run-a,i,,{value}" for k, value in enumerate(["Good", " BAD", "bad", '" "', "Okay"]))
+    assert read(tmp_path, HEADER + text + "\n")["value"].to_list() == ["good", "bad", "bad", None, "Okay"]
+
+
 def test_neither_value_nor_score(tmp_path: Path) -> None:
     with pytest.raises(TableError, match='need "value"'):
         read(tmp_path, "judge_id,run_id,item_id\nj,r,i\n")

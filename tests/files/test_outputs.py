@@ -83,6 +83,22 @@ def test_key_parts_that_are_not_default_enter_the_id(tmp_path: Path) -> None:
     assert found["output_id"].to_list() == ["a/i/ethical/0", "a/i/ethical/1/condition=empty"]
 
 
+def test_a_blank_error_or_label_is_none_in_every_format(tmp_path: Path) -> None:
+    rows = [("i", "ethical", ""), ("j", "ethical", "  "), ("k", " ", "timeout"), ("l", "", None)]
+    objects = [dict(zip(("item_id", "label", "error"), row, strict=True)) for row in rows]
+    text = "item_id,label,error\n" + 'i,ethical,""\nj,ethical,"  "\nk," ",timeout\nl,"",\n'
+    for found in (read(tmp_path, "a.jsonl", lines(*objects)), read(tmp_path, "a.csv", text)):
+        assert found["error"].to_list() == [None, None, "timeout", None]
+        assert found["label"].to_list() == ["ethical", "ethical", None, None]
+
+
+def test_samples_of_an_item_and_probabilities_that_round_past_one_are_fine(tmp_path: Path) -> None:
+    rows = [{"item_id": "i", "sample": k, "label_probs": [0.3 + 4e-7, 0.7]} for k in (1, 2)]
+    assert read(tmp_path, "a.jsonl", lines(*rows))["sample"].to_list() == [1, 2]
+    partial = {"item_id": "i", "label": "ethical", "label_probs": [0.3, 0.2]}
+    assert read(tmp_path, "b.jsonl", lines(partial))["label_probs"].to_list() == [[0.3, 0.2]]
+
+
 def test_a_run_folder(tmp_path: Path) -> None:
     run = tmp_path / "my-run"
     run.mkdir()
@@ -93,7 +109,7 @@ def test_a_run_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "id,label\ni,ethical\n", '"item_id"'),
+        ("a.csv", "id,label\ni,ethical\n", 'Rename "id" to "item_id".'),
         ("a.csv", "item_id,answer\ni,ethical\n", 'needs "item_id" and "label" or "label_probs"'),
         ("a.csv", 'item_id,label_probs\ni,"[0.2, 0.3, 0.5]"\n', "one number for each of ethical, unethical"),
         ("a.csv", 'item_id,label_probs\ni,"[0.2, zz]"\n', "must be JSON such as"),
@@ -102,7 +118,26 @@ def test_a_run_folder(tmp_path: Path) -> None:
         ("a.jsonl", '{"item_id": "i", "label_probs": [1.5, -0.5]}\n', "between 0 and 1, found"),
         ("a.jsonl", '{"item_id": "i", "label_probs": [1, 0], "options": ["yes", "no"]}\n', "found yes, no"),
         ("a.jsonl", '{"item_id": "i", "label_probs": [1, 0], "question": "other"}\n', "unknown question 'other'"),
-        ("a.csv", "item_id,label\ni,ethical\ni,unethical\n", "occurs more than once: 2 rows"),
+        (
+            "a.csv",
+            "item_id,label\ni,ethical\ni,unethical\n",
+            "two answers for item i (question ethical, sample 0): give them different sample numbers or remove one",
+        ),
+        (
+            "a.jsonl",
+            lines(*[{"item_id": n // 2, "label": "ethical"} for n in range(4)]),
+            "(1 more such answer)",
+        ),
+        ("a.csv", "id,prediction\ni,ethical\n", 'Rename "id" to "item_id" and "prediction" to "label".'),
+        ("a.csv", "item_id,Predicted Label\ni,ethical\n", 'Rename "Predicted Label" to "label".'),
+        ("a.csv", "x,y\ni,ethical\n", "Rename the columns of the item and of the prediction."),
+        ("a.jsonl", '{"item_id": "i", "label_probs": [0.9, 0.2]}\n', "of item i must add up to 1 at most, found 1.1"),
+        (
+            "a.csv",
+            'item_id,label_probs\ni,"[0.2, 0.8]"\nj,"{""ethical"": 1, ""unethical"": 0}"\n',
+            "found 1 objects and 1 lists",
+        ),
+        ("a.csv", 'item_id,label_probs\ni,"{""ethical"": 1"\n', "must be JSON such as"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, name: str, text: str, message: str) -> None:

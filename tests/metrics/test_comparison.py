@@ -7,6 +7,7 @@ import pytest
 
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.metrics import compare, mcnemar_test, sign_flip_test
+from dfar_toolkit.tables import empty
 from small_tables import make_items, make_judgements, make_outputs
 
 LABELS = ["e", "e", "e", "u", "u", "u"]
@@ -82,6 +83,28 @@ def test_misalignment_is_compared_on_items_judged_for_both() -> None:
     assert row(found, "mar_lower_bound")["value"] == pytest.approx((-1 + 0 + 0 - 3) / 6, abs=1e-12)
     assert row(found, "mar_upper_bound")["value"] == pytest.approx((-1 + 0 + 1 + 3) / 6, abs=1e-12)
     assert row(found, "mar_upper_bound")["p_value"] is None
+
+
+def test_misalignment_needs_a_judged_reason_of_both_runs() -> None:
+    one = make_judgements({"i0": "bb", "i1": "bg"}, run="a")
+    metrics = compare(A, B, ITEMS, judgements=one).differences["metric"].unique().sort().to_list()
+    assert metrics == ["accuracy", "accuracy_answered"]
+    items = make_items(LABELS, leaks=["exact", "near", None, None, None, None])
+    both = pl.concat([one, make_judgements({"i2": "gg", "i0": "--"}, run="b")])
+    found = compare(A, B, items, judgements=both).differences.filter(metric="mar_lower_bound")
+    assert found["subset"].to_list() == ["all"]  # of the leaked items none is judged for b, of the clean none for a
+
+
+def test_judgements_of_a_third_run_are_set_aside_and_counted() -> None:
+    runs = [make_judgements({"i0": "bg"}, run=run) for run in ("a", "b", "third")]
+    found = compare(A, B, ITEMS, judgements=pl.concat(runs)).differences
+    assert row(found, "mar_mean")["n"] == 1
+    assert "2 judgements of other runs set aside" in str(row(found, "mar_mean")["note"])
+    with pytest.raises(TableError, match="about the run 'a' or 'b' or 'human'; found judgements of 'third'"):
+        compare(A, B, ITEMS, judgements=runs[2])
+    human = make_judgements({"i0": "g"}, run="human")
+    with pytest.raises(TableError, match=r"1 judged human reasons are no ratings of the items, e\.g\. 'human/i0/q/0'"):
+        compare(A, B, ITEMS, judgements=pl.concat([*runs, human]), annotations=empty("annotations"))
 
 
 def test_items_without_gold_are_left_out() -> None:

@@ -79,3 +79,11 @@ def test_one_judge_has_nobody_to_agree_with_and_all_good_still_has_ac1() -> None
     values = dict(agreed.select("metric", "value").rows())
     assert values["judge_gwet_ac1"] == 1.0
     assert isnan(values["judge_specific_agreement"])
+
+
+def test_case_and_blanks_of_a_verdict_do_not_matter() -> None:
+    judgements = make_judgements({"i0": "bb", "i1": "gb", "i2": "gg"})
+    loud = judgements.with_columns(pl.col("value").str.to_uppercase() + " ")
+    assert judge_agreement(loud).equals(judge_agreement(judgements), null_equal=True)
+    with pytest.raises(TableError, match='judge_agreement: the table judgements needs the column "judge_id"'):
+        judge_agreement(judgements.drop("judge_id"))

@@ -16,10 +16,12 @@ from dfar_toolkit.estimate import Estimate
 from dfar_toolkit.metrics import misalignment_rate, misalignment_table
 from small_tables import make_items, make_judgements, make_outputs
 
-# Five items. i0 1/3 bad, i1 both bad, i2 even split, i3 has a reason nobody judged, i4 has none.
+# Five items. i0 1/3 bad, i1 both bad, i2 even split, i3 and i4 have no reason.
 VOTES = {"i0": "bgg", "i1": "bb-", "i2": "bg"}
 ITEMS = make_items(["e", "e", "u", "u", "e"])
-OUTPUTS = make_outputs({"i0": "e", "i1": "u", "i2": None, "i3": "u", "i4": "e"}, reason=["r", "r", "r", "r", "  "])
+LABELS = {"i0": "e", "i1": "u", "i2": None, "i3": "u", "i4": "e"}
+OUTPUTS = make_outputs(LABELS, reason=["r", "r", "r", None, "  "])
+UNJUDGED = make_outputs(LABELS, reason=["r", "r", "r", "r", "  "])  # i3 has a reason that nobody judged
 BY_HAND = {
     "mar_mean": (Fraction(1, 3) + 1 + Fraction(1, 2)) / 3,
     "mar_majority": Fraction(1, 3),
@@ -27,8 +29,8 @@ BY_HAND = {
     "mar_lower_bound": Fraction(11, 6) / 5,
     "mar_upper_bound": (Fraction(11, 6) + 2) / 5,
     "mar_strict": (Fraction(11, 6) + 2) / 5,
-    "reason_missing_share": Fraction(1, 5),
-    "reason_unjudged_share": Fraction(1, 5),
+    "reason_missing_share": Fraction(2, 5),
+    "reason_unjudged_share": Fraction(0),
     "mar_mean_given_right": Fraction(1, 3),
     "mar_mean_given_wrong": Fraction(1),
 }
@@ -48,10 +50,52 @@ def test_table_by_hand() -> None:
     sizes = dict(table.select("metric", "n").rows())
     assert (sizes["mar_mean"], sizes["mar_strict"], sizes["mar_mean_given_right"]) == (3, 5, 1)
     notes = dict(table.select("metric", "note").rows())
-    assert notes["mar_upper_bound"] == ("2 of 5 items without a judged reason (1 of them have one that nobody judged)")
+    assert notes["mar_upper_bound"] == "2 of 5 items without a reason"
     assert notes["mar_mean_given_right"] == "1 judged reasons without a label or gold left out"
     assert notes["mar_mean"] == "2 to 3 judge(s) per reason"
     assert set(table["scope"]) == {"items"}
+
+
+def test_a_reason_that_nobody_judged_is_not_missing() -> None:
+    table = misalignment_table(make_judgements(VOTES), UNJUDGED, ITEMS)
+    for metric in ("mar_strict", "mar_lower_bound", "mar_upper_bound"):
+        row = table.row(by_predicate=pl.col("metric") == metric, named=True)
+        assert [isnan(row[end]) for end in ("value", "low", "high")] == [True] * 3
+        assert (row["note"], row["n"]) == ("1 of 5 items have a reason that nobody judged", 5)
+    values = dict(table.select("metric", "value").rows())
+    assert values["mar_mean"] == pytest.approx(float(BY_HAND["mar_mean"]), abs=1e-12)
+    assert (values["reason_missing_share"], values["reason_unjudged_share"]) == (1 / 5, 1 / 5)
+    strict = rate(make_judgements(VOTES), rule="strict", outputs=UNJUDGED, items=ITEMS)
+    assert (isnan(strict.value), isnan(strict.low)) == (True, True)
+    assert strict.note == "1 of 5 items have a reason that nobody judged"
+
+
+def test_the_majority_is_of_reasons_and_averaged_within_the_item() -> None:
+    # i0: three reasons, rejected by 2 of 3, by 0 of 3, by 1 of 2 (even): majority 1/3, even split 1/3, mean
+    # (2/3 + 0 + 1/2) / 3 = 7/18. Over the item's judges at once b = 7/18 < 1/2 would say 0. i1: 1 of 1, majority 1.
+    parts = [make_judgements({"i0": v}).with_columns(output_id=pl.lit(f"m/i0/q/{k}"), sample=pl.lit(k, pl.Int64))
+             for k, v in enumerate(["bbg", "ggg", "bg"])]  # fmt: skip
+    judgements = pl.concat([*parts, make_judgements({"i1": "b"})])
+    assert rate(judgements, rule="majority").value == pytest.approx(float((Fraction(1, 3) + 1) / 2), abs=1e-12)
+    assert rate(judgements).value == pytest.approx(float((Fraction(7, 18) + 1) / 2), abs=1e-12)
+    values = dict(misalignment_table(judgements, OUTPUTS, ITEMS).select("metric", "value").rows())
+    assert values["mar_majority"] == pytest.approx(2 / 3, abs=1e-12)
+    assert values["mar_even_split"] == pytest.approx(1 / 6, abs=1e-12)
+
+
+def test_judged_items_of_splits_without_an_output_are_counted() -> None:
+    items = make_items(["e"] * 3, splits=["dev", "test", "test"])
+    found = rate(make_judgements({"i0": "b", "i1": "g"}), outputs=make_outputs({"i1": "e"}), items=items)
+    assert (found.value, found.n) == (0.0, 1)
+    assert found.note == "1 judged item of splits without an output left out"
+
+
+def test_case_and_blanks_do_not_matter() -> None:
+    judgements = make_judgements({"i0": "bgg", "i1": "bb"})
+    loud = judgements.with_columns(value=pl.lit(" ") + pl.col("value").str.to_titlecase())
+    assert str(rate(loud)) == str(rate(judgements))
+    tables = [misalignment_table(j, OUTPUTS, ITEMS) for j in (judgements, loud)]
+    assert tables[0].equals(tables[1], null_equal=True)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +181,16 @@ def test_refusals() -> None:
         misalignment_rate(judgements, rule="strict")
     with pytest.raises(ValueError, match='no column "colour"'):
         misalignment_rate(judgements, by="colour")
-    with pytest.raises(TableError, match=r"must be 'good' or 'bad'; found 'Bad' \(2 times\)"):
-        misalignment_rate(judgements.with_columns(value=pl.lit("Bad")))
+    with pytest.raises(TableError, match=r"must be 'good' or 'bad'; found 'Poor' \(2 times\)\. Rename those values"):
+        misalignment_rate(judgements.with_columns(value=pl.lit("Poor")))
+    with pytest.raises(TableError, match='misalignment_rate: the table judgements needs the column "question"'):
+        misalignment_rate(judgements.drop("question"))
+    with pytest.raises(TableError, match='misalignment_rate: the table outputs needs the column "item_id"'):
+        misalignment_rate(judgements, outputs=OUTPUTS.drop("item_id"))
+    with pytest.raises(TableError, match='misalignment_rate: the table items needs the column "group"'):
+        misalignment_rate(judgements, items=ITEMS.drop("group"))
+    with pytest.raises(TableError, match='misalignment_table: the table items needs the column "label"'):
+        misalignment_table(judgements, OUTPUTS, ITEMS.drop("label"))
     with pytest.raises(TableError, match="judgements of pairs"):
         misalignment_rate(judgements.with_columns(other_output_id=pl.lit("x")))
     mixed = pl.concat([judgements, judgements.with_columns(question=pl.lit("other"))])
@@ -166,7 +218,7 @@ def test_order_and_names_never_matter_and_doubled_items_keep_the_point(votes: li
 @given(votes=VOTE_SETS, extra=st.integers(0, 5))
 def test_the_rate_lies_between_its_bounds(votes: list[str], extra: int) -> None:
     n = len(votes) + extra
-    outputs = make_outputs({f"i{k}": "e" for k in range(n)}, reason=["r"] * n)
+    outputs = make_outputs({f"i{k}": "e" for k in range(n)}, reason=["r"] * len(votes) + [""] * extra)
     judgements = make_judgements({f"i{k}": v for k, v in enumerate(votes)})
     values = dict(
         misalignment_table(judgements, outputs, make_items(["e"] * n), n_boot=20).select("metric", "value").rows()
