@@ -67,6 +67,14 @@ def page(chromium: str) -> Iterator[object]:
         browser.close()
 
 
+def _settled(page) -> None:  # type: ignore[no-untyped-def]
+    """Wait until the page's script has run to its end, twice in a row: what an event starts begins a moment later."""
+    app = "document.querySelector('[data-testid=stApp]')"
+    for _ in range(2):
+        page.wait_for_timeout(400)
+        page.wait_for_function(f"{app}?.getAttribute('data-test-script-state') === 'notRunning'", timeout=60_000)
+
+
 def test_viewer_in_chromium(address: str, page, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     hosts: set[str] = set()
     said: list[str] = []
@@ -76,21 +84,29 @@ def test_viewer_in_chromium(address: str, page, tmp_path: Path) -> None:  # type
 
     page.goto(f"{address}/?item={item_id(0)}&label={quote(OPTIONS[0])}")
     page.get_by_text("x:a · age_band 18-29", exact=True).wait_for(timeout=60_000)
+    _settled(page)
     assert page.get_by_text(SCRIPT, exact=True).count() >= 2
     assert page.get_by_text("30 items", exact=False).count() or page.get_by_text("60 items", exact=False).count()
     # Choosing a hostile option must not make the browser fetch or format anything.
     page.get_by_label("Label").click()
     page.get_by_role("option", name=OPTIONS[1]).click()
     page.get_by_text("120 items", exact=False).wait_for(timeout=30_000)
+    _settled(page)
     page.get_by_label("Gold differs from prediction in").click()
     page.get_by_role("option", name=f"plain {LINK}").click()
     page.wait_for_function("new URL(location.href).searchParams.has('wrong')")
     page.keyboard.press("Escape")
     # A click on the second row of the list (a canvas, so by its place) opens that item.
     page.get_by_text("27 items", exact=False).wait_for(timeout=30_000)
+    _settled(page)
     box = page.get_by_test_id("stDataFrame").bounding_box()
     page.mouse.click(box["x"] + 18, box["y"] + 35 + 66 + 33)
     page.wait_for_function(f"new URL(location.href).searchParams.get('item') === '{item_id(6)}'")
+    # The key belongs to a button of the page that this click makes: it must stand, and the list must give up the focus.
+    opened = page.get_by_text(f"{item_id(6)}: number", exact=False)
+    opened.wait_for(timeout=30_000)
+    _settled(page)
+    opened.click()
     page.keyboard.press("n")
     page.wait_for_function(f"new URL(location.href).searchParams.get('item') === '{item_id(9)}'")
     page.screenshot(path=tmp_path / "browse.png", full_page=True)
@@ -98,6 +114,7 @@ def test_viewer_in_chromium(address: str, page, tmp_path: Path) -> None:  # type
     page.get_by_role("link", name="Metrics").click()
     page.get_by_text("Comparison", exact=True).wait_for(timeout=60_000)
     page.get_by_text("right and wrong", exact=False).wait_for(timeout=60_000)
+    _settled(page)
     page.screenshot(path=tmp_path / "metrics.png", full_page=True)
     assert page.locator("img").count() >= 3  # plots, drawn on the server
 
