@@ -1,28 +1,17 @@
-r"""The waist of all statistics: a row of numbers per item, a formula of the column sums, an interval from weights.
-
-An additive statistic is
-
-    $T = f(S)$,   $S_d = \sum_u w_u x_{ud}$
-
-with $x_u$ the row of unit $u$ (item, or group of items that belong together), $D$ numbers wide, and weights $w_u$:
-ones for the point estimate, multinomial counts for the bootstrap, a hole for the jackknife. Units with equal rows
-are collapsed into one pattern that occurs $t_p$ times, so an interval costs patterns, not items, and is still the
-exact bootstrap over units: multinomial counts of patterns are the sums of multinomial counts of their units.
-
-A statistic that is not a function of sums (ranks, for instance) takes the second door,
-:func:`estimate_by_weights`, which hands the weights themselves to the statistic.
-"""
+"""Patterns of equal units, and intervals from their weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from dfar_toolkit.estimate.result import Estimate
 
 Floats = npt.NDArray[np.float64]
 Formula = Callable[[Floats], Floats]
@@ -32,41 +21,6 @@ COLLAPSED: Final = "no interval: every bootstrap draw gives the same value"
 _EQUAL: Final = 1e-12  # draws that differ by less differ by rounding alone
 _UNDEFINED: Final = 0.05  # share of undefined draws above which the rest says nothing about the whole
 _CELLS: Final = 4_000_000  # weights held at once: 32 MB
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """One number with its interval, and what both are over.
-
-    ``n`` counts items (or ratings, as the statistic says), ``n_units`` the resampling units, ``unit`` names them,
-    ``scope`` says what the interval is over. ``value``, ``low`` and ``high`` are ``nan`` where undefined, and
-    ``note`` says why.
-    """
-
-    name: str
-    value: float
-    low: float
-    high: float
-    n: int
-    n_units: int
-    unit: str = "items"
-    scope: str = "items"
-    method: str = "bootstrap"
-    confidence: float = 0.95
-    note: str = ""
-
-    def as_row(self) -> dict[str, object]:
-        """The fields by name, for a frame or JSON."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
-
-    def __str__(self) -> str:
-        if np.isnan(self.value):
-            return f"{self.name} is undefined: {self.note} (n = {self.n})"
-        text = f"{self.name} = {self.value:.3f}"
-        if not np.isnan(self.low):
-            text += f" [{self.low:.3f}, {self.high:.3f}] ({self.confidence:.0%}".replace("%", " %")
-            text += f" {self.method} over {self.n_units} {self.unit})"
-        return text + (f"; {self.note}" if self.note else "")
 
 
 class Patterns(NamedTuple):
@@ -81,23 +35,6 @@ class Patterns(NamedTuple):
     def n_units(self) -> int:
         """Number of resampling units."""
         return int(self.times.sum())
-
-
-ESTIMATE_SCHEMA: Final = pl.Schema(
-    {
-        "name": pl.String,
-        "value": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "n": pl.Int64,
-        "n_units": pl.Int64,
-        "unit": pl.String,
-        "scope": pl.String,
-        "method": pl.String,
-        "confidence": pl.Float64,
-        "note": pl.String,
-    }
-)
 
 
 def collapse(rows: npt.ArrayLike, *, groups: npt.ArrayLike | pl.Series | None = None) -> Patterns:
@@ -306,94 +243,3 @@ def _jackknife(point: Estimate, times: Floats, statistic: Callable[[Floats], Flo
     if float(np.ptp(left_out)) <= _EQUAL * max(1.0, abs(point.value)):
         return replace(point, note="no interval: the value is the same whichever unit is left out")
     return replace(point, low=point.value - half, high=point.value + half)
-
-
-def proportion(
-    name: str,
-    hits: npt.ArrayLike,
-    *,
-    groups: npt.ArrayLike | pl.Series | None = None,
-    confidence: float = 0.95,
-) -> Estimate:
-    r"""A share of items with Wilson's interval, on the effective number of items where items come in groups.
-
-    With $x_i \in \{0, 1\}$ (or a share in $[0, 1]$), $p = \sum x_i / N$ and $G$ groups,
-
-        $v = \frac{G}{G - 1} \frac{1}{N^2} \sum_g (\sum_{i \in g} (x_i - p))^2$,   $n_e = \min(N, p (1 - p) / v)$
-
-    and Wilson's interval takes $n_e$ for $n$. With one item per group, or groups of equal shares (v = 0), $n_e = N$.
-
-    Args:
-        name: Name printed with the number.
-        hits: One number per item (N,), 0 or 1.
-        groups: The group of each item (N,), or None.
-        confidence: Two-sided coverage asked for.
-
-    Returns:
-        The estimate; ``n`` counts items.
-
-    Undefined:
-        No items: ``nan``. At p = 0 or 1 the variance says nothing and $n_e$ is the number of groups.
-
-    Raises:
-        ValueError: ``confidence`` is not between 0 and 1.
-
-    Example:
-        >>> str(proportion("accuracy", [1, 1, 1, 0]))
-        'accuracy = 0.750 [0.301, 0.954] (95 % Wilson over 4 items)'
-
-    Reference:
-        Wilson (1927), JASA 22:209-212; Dean and Pagano (2015), J. Surv. Stat. Methodol. 3(4) (effective n).
-    """
-    from scipy.stats import norm
-
-    if not 0 < confidence < 1:
-        raise ValueError(f"proportion: confidence must lie between 0 and 1, found {confidence}")
-    x = np.asarray(hits, dtype=np.float64).ravel()
-    grouped = collapse(np.column_stack([x, np.ones_like(x)]), groups=groups)
-    nan = float("nan")
-    blank = Estimate(name, nan, nan, nan, len(x), grouped.n_units, grouped.unit, "items", "Wilson", confidence, "")
-    if len(x) == 0:
-        return replace(blank, note="no items")
-    n, p, units = float(len(x)), float(x.mean()), grouped.n_units
-    method = "Wilson"
-    if grouped.unit == "groups":
-        method = "Wilson (effective n)"
-        if units < 2:
-            return replace(blank, value=p, method=method, note="no interval: one group only")
-        n = _effective_n(grouped, p, n)
-    z = float(norm.ppf(0.5 + confidence / 2))
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    # At p = 0 and 1 the algebra gives the end exactly; rounding must not push it past.
-    low = 0.0 if p == 0 else centre - half
-    high = 1.0 if p == 1 else centre + half
-    return replace(blank, value=p, low=max(0.0, low), high=min(1.0, high), method=method)
-
-
-def _effective_n(grouped: Patterns, p: float, n: float) -> float:
-    """min(N, p (1 - p) / v); the number of groups at p = 0 and 1, where v is 0 too and says nothing."""
-    units, spread = grouped.n_units, p * (1 - p)
-    if spread <= _EQUAL:
-        return float(units)
-    deviation = grouped.rows[:, 0] - p * grouped.rows[:, 1]
-    variance = units / (units - 1) * float(np.sum(grouped.times * deviation**2)) / n**2
-    # Compared before dividing: a v of 0, or of rounding alone, is the limit n_e = N.
-    return n if variance * n <= spread else spread / variance
-
-
-def estimates_frame(
-    estimates: Iterable[Estimate], *, beside: Iterable[Mapping[str, object]] | None = None
-) -> pl.DataFrame:
-    """One row per estimate with the fields of :class:`Estimate` as columns, after any columns put beside them.
-
-    Example:
-        >>> estimates_frame([proportion("accuracy", [1, 0])]).columns[:4]
-        ['name', 'value', 'low', 'high']
-    """
-    listed = list(estimates)
-    frame = pl.DataFrame([e.as_row() for e in listed], schema=ESTIMATE_SCHEMA)
-    if beside is None:
-        return frame
-    extra = pl.DataFrame(list(beside), infer_schema_length=None)
-    return pl.concat([extra, frame], how="horizontal")
