@@ -84,8 +84,9 @@ class TestWhatIsPrinted:
     def test_agreement_by_a_column_of_items_and_of_raters(self, dfar: Dfar, demo: Path) -> None:
         by_split = json.loads(dfar("agreement", demo / "items", "--by", "split", "--json").out)
         assert {row["split"] for row in by_split} == {"train", "test"}
-        by_gender = json.loads(dfar("agreement", demo / "items", "--by", "gender", "--json").out)
-        assert {row["gender"] for row in by_gender} == {"woman", "man"}
+        run = dfar("agreement", demo / "items", "--by", "gender", "--json")
+        assert {row["gender"] for row in json.loads(run.out)} == {"woman", "man"}
+        assert "described, not compared" in run.err
 
     def test_agreement_of_a_plain_table(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
         folder = json.loads(dfar("agreement", demo / "items", "--json").out)

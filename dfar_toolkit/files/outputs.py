@@ -9,10 +9,12 @@ from typing import Final
 import polars as pl
 
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.files.columns import plain_texts, whole_numbers
 from dfar_toolkit.files.probabilities import most_probable, ordered_probabilities
-from dfar_toolkit.tables import conform
+from dfar_toolkit.tables import HUMAN_RUN, conform
 from dfar_toolkit.tabular import quoted, read_table
 
+_TEXTS: Final = ("run_id", "item_id", "question", "annotator_id", "method", "condition", "operator", "output_id")
 # Parts of the key that enter the output id only where they differ from their default.
 _KEY_DEFAULTS: Final = {"annotator_id": "", "method": "", "condition": "full", "operator": "", "k": -1, "draw": 0}
 
@@ -49,6 +51,8 @@ def read_outputs(path: Path | str, *, questions: pl.DataFrame, separator: str | 
     _check_columns(frame.columns, file)
     blank = [c for c in ("label", "error") if c in frame.columns and frame[c].dtype == pl.String]
     frame = frame.with_columns(pl.when(pl.col(c).str.strip_chars() != "").then(c).alias(c) for c in blank)
+    frame = plain_texts(frame, _TEXTS, where=str(file))
+    frame = whole_numbers(frame, ("sample", "k", "draw"), where=str(file))
     primary = str(questions["question"][0])
     fallback = {"run_id": path.name if path.is_dir() else path.stem, "question": primary}
     for name, value in fallback.items():
@@ -58,6 +62,7 @@ def read_outputs(path: Path | str, *, questions: pl.DataFrame, separator: str | 
         frame = ordered_probabilities(frame, questions=questions, where=str(file))
         if "label" not in frame.columns:
             frame = frame.with_columns(most_probable())
+    _check_names(frame, file, questions=questions)
     frame = _identified(frame)
     _check_keys(frame, file)
     return conform(frame, "outputs", where=str(file))
@@ -76,6 +81,21 @@ def _check_columns(columns: Sequence[str], file: Path) -> None:
     raise TableError(
         f'{file}: an outputs file needs "item_id" and "label" or "label_probs"; found {quoted(columns)}. {hint}'
     )
+
+
+def _check_names(frame: pl.DataFrame, file: Path, *, questions: pl.DataFrame) -> None:
+    """Refuse questions that nobody asked, the run name that is kept for people, and output ids that repeat."""
+    asked = questions["question"].to_list()
+    unknown = [name for name in frame["question"].unique().sort() if name not in asked]
+    if unknown:
+        raise TableError(f"{file}: unknown question {unknown[0]!r}; the items have {', '.join(map(repr, asked))}.")
+    if (frame["run_id"] == HUMAN_RUN).any():
+        raise TableError(f"{file}: the run name {HUMAN_RUN!r} is kept for people's own reasons; rename the run.")
+    if "output_id" in frame.columns and frame["output_id"].is_duplicated().any():
+        again = frame.filter(frame["output_id"].is_duplicated())["output_id"][0]
+        raise TableError(
+            f"{file}: the output_id {again!r} occurs more than once; judgements could not tell them apart."
+        )
 
 
 def _check_keys(frame: pl.DataFrame, file: Path) -> None:

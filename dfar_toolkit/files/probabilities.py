@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.files.columns import first_value, name_lists
 
 _ROUNDING: Final = 1e-6  # sums of probabilities may exceed 1 by so much
 _UNIT: Final = "\x1f"  # joins names for a comparison; cannot occur in a name that was typed
@@ -62,6 +63,7 @@ def _by_option(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> pl.D
     probs = part["label_probs"]
     if probs.dtype == pl.String:
         probs = _decoded(probs, wanted=wanted, where=where)
+    _check_shape(probs, part["item_id"], wanted=wanted, where=where)
     if probs.dtype == pl.Null:
         return pl.DataFrame({name: pl.Series([None] * len(part), dtype=pl.Float64) for name in wanted})
     if isinstance(probs.dtype, pl.Struct):
@@ -78,6 +80,24 @@ def _by_option(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> pl.D
     return _from_lists(part, probs, wanted=wanted, where=where)
 
 
+def _check_shape(probs: pl.Series, item_ids: pl.Series, *, wanted: Sequence[str], where: str) -> None:
+    """Refuse anything but numbers by option: a bare number, texts, true and false, lists of lists."""
+    inner: list[object] = []
+    if isinstance(probs.dtype, pl.Struct):
+        inner = [field.dtype for field in probs.dtype.fields]
+    elif isinstance(probs.dtype, pl.List):
+        inner = [probs.dtype.inner]
+    fit = (probs.dtype == pl.Null or inner) and all(
+        isinstance(kind, pl.DataType) and (kind.is_numeric() or kind == pl.Null) for kind in inner
+    )
+    if not fit:
+        at = int(probs.is_not_null().arg_max() or 0)
+        raise TableError(
+            f"{where}: label_probs of item {item_ids[at]} must be numbers, as [0.8, 0.2] or "
+            f'{{"{wanted[0]}": 0.8, ...}}; found {first_value(probs)}.'
+        )
+
+
 def _from_lists(part: pl.DataFrame, probs: pl.Series, *, wanted: Sequence[str], where: str) -> pl.DataFrame:
     probs = probs.cast(pl.List(pl.Float64))
     wrong = (probs.list.len() != len(wanted)) & (probs.list.len() > 0)
@@ -87,7 +107,7 @@ def _from_lists(part: pl.DataFrame, probs: pl.Series, *, wanted: Sequence[str], 
             f"{where}: label_probs of item {item} must give one number for each of {', '.join(wanted)}; "
             f"found {probs.filter(wrong)[0].to_list()}."
         )
-    order = _row_options(part)
+    order = _row_options(part, where=where)
     if order is None:
         return pl.DataFrame({name: probs.list.get(i, null_on_oob=True) for i, name in enumerate(wanted)})
     same_set = order.is_null() | (order.list.sort().list.join(_UNIT) == _UNIT.join(sorted(wanted)))
@@ -101,11 +121,10 @@ def _from_lists(part: pl.DataFrame, probs: pl.Series, *, wanted: Sequence[str], 
     return frame.select(pl.col("probs").list.get(place[name], null_on_oob=True).alias(name) for name in wanted)
 
 
-def _row_options(part: pl.DataFrame) -> pl.Series | None:
+def _row_options(part: pl.DataFrame, *, where: str) -> pl.Series | None:
     if "options" not in part.columns or part["options"].null_count() == len(part):
         return None
-    order = part["options"]
-    return order.str.json_decode(pl.List(pl.String)) if order.dtype == pl.String else order.cast(pl.List(pl.String))
+    return name_lists(part["options"], where=where)
 
 
 def _decoded(texts: pl.Series, *, wanted: Sequence[str], where: str) -> pl.Series:

@@ -61,7 +61,13 @@ def agreement_of_folder(
             f"{folder}: agreement needs ratings whose annotators are known; here they are not (annotator 'unknown')."
         )
     table = statistics_of(parts, everything=everything, by=by, confidence=confidence, n_boot=n_boot, seed=seed)
-    return Agreement(table, [Rated(p.question, p.ratings, p.order) for p in parts], _set_notes(rows, questions))
+    notes = _set_notes(rows, questions)
+    if by is not None and by in read.raters.columns:
+        notes.append(
+            f"groups of annotators by {by} are described, not compared: the intervals are over items and take these "
+            "people as they are"
+        )
+    return Agreement(table, [Rated(p.question, p.ratings, p.order) for p in parts], notes)
 
 
 def _set_notes(rows: pl.DataFrame, questions: pl.DataFrame) -> list[str]:

@@ -49,3 +49,18 @@ def test_without_items_the_outputs_must_be_named(tmp_path: Path) -> None:
     (tmp_path / "judged.csv").write_text(HEADER + "j1,run-a,i,,good\n")
     with pytest.raises(TableError, match="the items are needed"):
         read_judgements(tmp_path / "judged.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("judge_id,run_id,item_id,value\nj,human,i,good\n", 'needs the column "rating"'),
+        (HEADER + "j,human,i,,good\n", 'needs the column "rating"'),
+        (HEADER + "j,human,i,x,good\n", '"rating" must hold whole numbers'),
+        ("judge_id,run_id,item_id,value,inclusion_prob\nj,r,i,good,-1\n", "inclusion_prob must lie above 0"),
+        ("judge_id,run_id,item_id,value,inclusion_prob\nj,r,i,good,often\n", "inclusion_prob must lie above 0"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(TableError, match=said):
+        read(tmp_path, text)

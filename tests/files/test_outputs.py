@@ -146,3 +146,41 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, name: str, text: str, m
     assert message in str(caught.value)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"label_probs": ["a", "b"]}, "must be numbers"),
+        ({"label_probs": [[0.9, 0.1]]}, "must be numbers"),
+        ({"label_probs": 0.9}, "must be numbers"),
+        ({"label_probs": [True, False]}, "must be numbers"),
+        ({"label_probs": [{"label": "ethical", "p": 0.9}]}, "must be numbers"),
+        ({"label_probs": {"ethical": "high", "unethical": "low"}}, "must be numbers"),
+        ({"label_probs": [0.9, 0.1], "options": "abc"}, "a list of option names"),
+        ({"label_probs": [0.9, 0.1], "options": 5}, "a list of option names"),
+        ({"label_probs": [0.9, 0.1], "options": ["ethical", None]}, "a list of option names"),
+        ({"label": "ethical", "item_id": ["x"]}, '"item_id" must hold one text per row'),
+        ({"label": "ethical", "run_id": ["x"]}, '"run_id" must hold one text per row'),
+        ({"label": "ethical", "question": ["x"]}, '"question" must hold one text per row'),
+        ({"label": "ethical", "question": "other"}, "unknown question 'other'"),
+        ({"label": "ethical", "sample": [1]}, '"sample" must hold whole numbers'),
+        ({"label": "ethical", "sample": 1.5}, '"sample" must hold whole numbers, found "1.5"'),
+        ({"label": "ethical", "run_id": "human"}, "kept for people"),
+    ],
+)
+def test_odd_shapes_are_refused_in_a_line(tmp_path: Path, row: dict[str, object], said: str) -> None:
+    with pytest.raises(TableError) as caught:
+        read(tmp_path, "a.jsonl", lines({"item_id": "i"} | row))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_output_ids_that_repeat_are_refused(tmp_path: Path) -> None:
+    rows = [{"item_id": i, "label": "ethical", "output_id": "same"} for i in ("i", "j")]
+    with pytest.raises(TableError, match="output_id 'same' occurs more than once"):
+        read(tmp_path, "a.jsonl", lines(*rows))
+
+
+def test_numeric_ids_are_texts(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.jsonl", lines({"item_id": 5, "label": "ethical"}))["item_id"].to_list() == ["5"]
