@@ -52,6 +52,7 @@ format: $(VENV)/.dev  ## Put the code into ruff's format
 bench: $(VENV)/.dev  ## Benchmarks against peers in the same run
 	$(BIN)/python benchmarks/agreement_alpha.py
 	$(BIN)/python benchmarks/near_duplicates.py
+	$(BIN)/python benchmarks/startup.py
 
 docs: $(VENV)/.dev  ## Write docs/cli.md from the commands' help
 	$(BIN)/python docs/write_cli_reference.py
