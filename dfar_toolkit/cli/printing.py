@@ -46,13 +46,13 @@ def number(value: object, *, digits: int = 3) -> str:
     """A number for a table; undefined is said in words.
 
     Example:
-        >>> number(0.5), number(float("nan")), number(3.0), number(None)
-        ('0.500', 'undefined', '3.000', '')
+        >>> number(0.5), number(float("nan")), number(-0.0001), number(None)
+        ('0.500', 'undefined', '0.000', '')
     """
     if value is None:
         return ""
     if isinstance(value, float):
-        return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
+        return "undefined" if math.isnan(value) else f"{round(value, digits) + 0.0:.{digits}f}"  # no "-0.000"
     return str(value)
 
 
@@ -75,7 +75,7 @@ def interval(low: object, high: object) -> str:
     """
     if not (isinstance(low, float) and isinstance(high, float)) or math.isnan(low) or math.isnan(high):
         return ""
-    return f"[{low:.3f}, {high:.3f}]"
+    return f"[{number(low)}, {number(high)}]"
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
