@@ -134,7 +134,9 @@ def _wide_columns(mapping: Mapping, found: list[str]) -> dict[str, tuple[str, st
         return mapping.wide_raters
     before, after = mapping.wide_label.split(ANNOTATOR)
     pattern = re.compile(f"{re.escape(before)}(.+){re.escape(after)}", re.DOTALL)
-    people = {match[1]: name for name in found if (match := pattern.fullmatch(name)) is not None}
+    taken = {mapping.id, mapping.statement, *mapping.context, mapping.split, mapping.stem, mapping.context_key}
+    free = [name for name in found if name not in taken]
+    people = {match[1]: name for name in free if (match := pattern.fullmatch(name)) is not None}
     reasons = {who: (mapping.wide_reason or "").replace(ANNOTATOR, who) for who in people}
     return {who: (label, reasons[who] if reasons[who] in found else "") for who, label in people.items()}
 

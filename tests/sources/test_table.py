@@ -243,3 +243,10 @@ def test_a_set_of_commas_alone_is_dropped_and_counted(tmp_path: Path) -> None:
     tables = read_source("table", raw, mapping=Mapping(name="s", label="y", kind="set", options=("x", "y")))
     assert tables.annotations.height == 3
     assert [(lost.reason, lost.count) for lost in tables.dropped] == [("the label has commas and no value", 2)]
+
+
+def test_a_pattern_does_not_take_columns_that_mean_something_else(tmp_path: Path) -> None:
+    raw = _raw(tmp_path, "no,text,anna,ben\n1,I lied.,bad,ok\n")
+    columns = {"id": "no", "statement": "text", "layout": "wide", "wide_label": "{annotator}"}
+    tables = read_source("table", raw, mapping=Mapping(name="s", options=("ok", "bad"), **columns))
+    assert tables.annotations["annotator_id"].to_list() == ["s:anna", "s:ben"]
