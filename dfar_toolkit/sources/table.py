@@ -138,6 +138,7 @@ def _wide_columns(mapping: Mapping, found: list[str]) -> dict[str, tuple[str, st
     free = [name for name in found if name not in taken]
     people = {match[1]: name for name in free if (match := pattern.fullmatch(name)) is not None}
     reasons = {who: (mapping.wide_reason or "").replace(ANNOTATOR, who) for who in people}
+    people = {who: label for who, label in people.items() if label not in reasons.values()}
     return {who: (label, reasons[who] if reasons[who] in found else "") for who, label in people.items()}
 
 

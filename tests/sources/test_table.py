@@ -246,7 +246,9 @@ def test_a_set_of_commas_alone_is_dropped_and_counted(tmp_path: Path) -> None:
 
 
 def test_a_pattern_does_not_take_columns_that_mean_something_else(tmp_path: Path) -> None:
-    raw = _raw(tmp_path, "no,text,anna,ben\n1,I lied.,bad,ok\n")
-    columns = {"id": "no", "statement": "text", "layout": "wide", "wide_label": "{annotator}"}
+    raw = _raw(tmp_path, "no,text,anna,ben,anna_why\n1,I lied.,bad,ok,a lie\n")
+    columns = {"id": "no", "statement": "text", "layout": "wide"}
+    columns |= {"wide_label": "{annotator}", "wide_reason": "{annotator}_why"}
     tables = read_source("table", raw, mapping=Mapping(name="s", options=("ok", "bad"), **columns))
     assert tables.annotations["annotator_id"].to_list() == ["s:anna", "s:ben"]
+    assert tables.annotations["reason"].to_list() == ["a lie", None]
