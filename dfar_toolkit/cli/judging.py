@@ -51,8 +51,6 @@ def agreement(
 
     Example: dfar agreement demo/items --by split
     """
-    import polars as pl
-
     from dfar_toolkit.journeys.agreement import agreement_of_folder, agreement_of_table, second_opinion
 
     named = order.split(",") if order else None
@@ -60,13 +58,14 @@ def agreement(
         usage(f"--order wants every value once, found {order!r}")
     if kind not in ("nominal", "ordinal", "interval", "ratio"):
         usage(f"--kind must be nominal, ordinal, interval or ratio, found {kind!r}")
-    settings = {"everything": everything, "by": by, "confidence": confidence, "n_boot": n_boot, "seed": seed}
     if ratings.is_dir():
-        table, checked, notes = agreement_of_folder(ratings, question=question, **settings)  # type: ignore[arg-type]
+        table, checked, notes = agreement_of_folder(
+            ratings, question=question, everything=everything, by=by, confidence=confidence, n_boot=n_boot, seed=seed
+        )
     else:
         table, checked, notes = agreement_of_table(
-            ratings, item=item, rater=rater, value=value, group=group, kind=kind, question=question,
-            order=named, separator=separator, **settings,  # type: ignore[arg-type]
+            ratings, item=item, rater=rater, value=value, group=group, kind=kind, question=question, order=named,
+            separator=separator, everything=everything, by=by, confidence=confidence, n_boot=n_boot, seed=seed,
         )  # fmt: skip
     for note in notes:
         say(note)
@@ -76,7 +75,16 @@ def agreement(
         say(f"krippendorff package: largest difference {max(gaps):.2e}" if gaps else "no alpha to cross-check")
     if json:
         print_json(table.to_dicts())
-        return
+    else:
+        _print_agreement(table, by=by, everything=everything, cross_check=cross_check, confidence=confidence)
+
+
+def _print_agreement(
+    table: pl.DataFrame, *, by: str | None, everything: bool, cross_check: bool, confidence: float
+) -> None:
+    """The default coefficients, or all of them; columns that say nothing here are left out."""
+    import polars as pl
+
     if not everything:
         family = table.height
         table = table.filter(pl.col("statistic").is_in(_DEFAULT))
