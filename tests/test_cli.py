@@ -361,6 +361,9 @@ class TestMistakes:
 
     @pytest.mark.parametrize("words", [("nothing",), ("score",), ("score", "x", "--items", "y", "--n-boot", "3")])
     def test_what_typer_refuses_exits_2(self, dfar: Dfar, words: tuple[str, ...]) -> None:
-        run = dfar(*words)
+        refused(dfar(*words), "--help", code=2)
+
+    def test_nothing_at_all_shows_the_help(self, dfar: Dfar) -> None:
+        run = dfar()
         assert (run.code, run.out) == (2, "")
-        assert "Traceback" not in run.err
+        assert "Commands:" in run.err

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from typing import cast
 
 import typer
 
@@ -39,6 +40,9 @@ app.command("compare")(compare)
 app.command("report")(report)
 app.command("view")(view)
 
+# What a wrong option raises; typer carries its own click or uses the installed one, so the name is taken from here.
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+
 
 @app.callback(invoke_without_command=True)
 def _top(
@@ -54,7 +58,15 @@ def _top(
 def main() -> None:
     """Run the command line; a mistake in data is one line on stderr and exit 1, without a traceback."""
     try:
-        app()
+        status = app(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except _UsageError as error:
+        said = error.format_message()
+        # Without any argument typer's message is the whole help.
+        print(said if "\n" in said else f"dfar: {one_line(said)} (dfar --help, dfar COMMAND --help)", file=sys.stderr)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
     except DfarError as error:
         print(f"dfar: {one_line(str(error))}", file=sys.stderr)
         sys.exit(1)
