@@ -206,15 +206,16 @@ def _shares(gold: pl.DataFrame, options: tuple[str, ...], confidence: float) -> 
 def _agreement_with_gold(
     gold: pl.DataFrame, options: tuple[str, ...], confidence: float, n_boot: int, seed: int
 ) -> dict[str, Estimate]:
-    settings = {"confidence": confidence, "n_boot": n_boot, "seed": seed}
-    balanced = partial(balanced_accuracy, gold, options=options, **settings)  # type: ignore[arg-type]
-    f1 = partial(macro_f1, gold, options=options, **settings)  # type: ignore[arg-type]
+    balanced = partial(balanced_accuracy, gold, options=options, confidence=confidence, n_boot=n_boot, seed=seed)
+    f1 = partial(macro_f1, gold, options=options, confidence=confidence, n_boot=n_boot, seed=seed)
     return {
         "balanced_accuracy": balanced(),
         "balanced_accuracy_answered": balanced(over="answered"),
         "macro_f1": f1(),
         "macro_f1_answered": f1(over="answered"),
-        "matthews_correlation": matthews_correlation(gold, options=options, **settings),  # type: ignore[arg-type]
+        "matthews_correlation": matthews_correlation(
+            gold, options=options, confidence=confidence, n_boot=n_boot, seed=seed
+        ),
     }
 
 

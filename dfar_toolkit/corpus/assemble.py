@@ -19,9 +19,9 @@ from dfar_toolkit.corpus.groups import item_groups
 from dfar_toolkit.corpus.leaks import mark_leaks
 from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
 from dfar_toolkit.corpus.records import near_or_sampled
-from dfar_toolkit.corpus.split import SPLIT_NAME, grouped_split
+from dfar_toolkit.corpus.split import SPLIT_NAME, completed_sizes, grouped_split
 from dfar_toolkit.corpus.targets import aggregate
-from dfar_toolkit.errors import SourceError, TableError
+from dfar_toolkit.errors import SourceError
 from dfar_toolkit.files.digest import table_digest
 from dfar_toolkit.files.items import (
     FORMAT,
@@ -39,7 +39,6 @@ from dfar_toolkit.tables import conform, text_key
 
 SplitMethod = Literal["published", "grouped"]
 _NAME: Final = 100  # letters of a split's name
-_SHARE: Final = 1e-9  # shares that differ by less differ by rounding
 _TOOLS: Final = ("dfar-toolkit", "polars", "numpy", "rensa", "ftfy")
 
 
@@ -262,41 +261,6 @@ def _check_splits(source: SourceTables) -> None:
             f'{source.info.name}: the split {odd[0]!r}: the Hub takes words joined by dots, such as "train" or '
             f'"test.hard", not "all", up to {_NAME} letters. Rename it in the files, or map another column.'
         )
-
-
-def completed_sizes(asked: Mapping[str, float], published: Mapping[str, float]) -> dict[str, float]:
-    """The share of every split: those asked for, the rest dealt to the other published splits in proportion.
-
-    Args:
-        asked: Split to share; may leave splits out.
-        published: Split to share as published.
-
-    Raises:
-        TableError: There would be one split only, or the shares do not fit into one.
-
-    Example:
-        >>> completed_sizes({"test": 0.2}, {"train": 0.6, "dev": 0.2, "test": 0.2})
-        {'train': 0.6, 'dev': 0.2, 'test': 0.2}
-        >>> completed_sizes({"test": 0.2}, {"train": 1.0})
-        {'train': 0.8, 'test': 0.2}
-    """
-    rest = 1 - sum(asked.values())
-    others = {split: share for split, share in published.items() if split not in asked}
-    if asked and not others and rest > _SHARE:
-        others = {"train": 1.0}
-    if rest < -_SHARE or (others and rest <= _SHARE) or any(share <= 0 for share in asked.values()):
-        given = ", ".join(f"{split}={share:g}" for split, share in asked.items())
-        raise TableError(
-            f"a grouped split needs shares above 0 that leave room for {', '.join(others)}; found {given}."
-        )
-    total = sum(others.values())
-    sizes = {split: round(rest * share / total, 12) for split, share in others.items()} | dict(asked)
-    if len(sizes) < 2:
-        raise TableError(
-            f"a grouped split needs two splits or more, the data have {', '.join(sizes)} only: give --size test=0.2"
-        )
-    order = [*published, *(split for split in sizes if split not in published)]
-    return {split: sizes[split] for split in order if split in sizes}
 
 
 def _manifest(

@@ -16,6 +16,7 @@ from dfar_toolkit.errors import TableError
 SPLIT_NAME: Final = re.compile(r"^\w+(\.\w+)*$")  # what the Hub accepts; "all" is reserved there
 DEFAULT_SIZES: Final[Mapping[str, float]] = {"train": 0.9, "test": 0.1}
 
+_SHARE: Final = 1e-9  # shares that differ by less differ by rounding
 _Matrix = NDArray[np.float64]
 
 
@@ -93,6 +94,41 @@ def grouped_split(
         f"{s}: {int(h)} items, {w} wanted" for s, h, w in zip(splits, held.sum(axis=1), wanted, strict=True)
     )
     return GroupedSplit(frame.select("item_id", "split"), achieved, sums)
+
+
+def completed_sizes(asked: Mapping[str, float], published: Mapping[str, float]) -> dict[str, float]:
+    """The share of every split: those asked for, the rest dealt to the other published splits in proportion.
+
+    Args:
+        asked: Split to share; may leave splits out.
+        published: Split to share as published.
+
+    Raises:
+        TableError: There would be one split only, or the shares do not fit into one.
+
+    Example:
+        >>> completed_sizes({"test": 0.2}, {"train": 0.6, "dev": 0.2, "test": 0.2})
+        {'train': 0.6, 'dev': 0.2, 'test': 0.2}
+        >>> completed_sizes({"test": 0.2}, {"train": 1.0})
+        {'train': 0.8, 'test': 0.2}
+    """
+    rest = 1 - sum(asked.values())
+    others = {split: share for split, share in published.items() if split not in asked}
+    if asked and not others and rest > _SHARE:
+        others = {"train": 1.0}
+    if rest < -_SHARE or (others and rest <= _SHARE) or any(share <= 0 for share in asked.values()):
+        given = ", ".join(f"{split}={share:g}" for split, share in asked.items())
+        raise TableError(
+            f"a grouped split needs shares above 0 that leave room for {', '.join(others)}; found {given}."
+        )
+    total = sum(others.values())
+    sizes = {split: round(rest * share / total, 12) for split, share in others.items()} | dict(asked)
+    if len(sizes) < 2:
+        raise TableError(
+            f"a grouped split needs two splits or more, the data have {', '.join(sizes)} only: give --size test=0.2"
+        )
+    order = [*published, *(split for split in sizes if split not in published)]
+    return {split: sizes[split] for split in order if split in sizes}
 
 
 def _counts(sizes: Mapping[str, float], n: int) -> list[int]:

@@ -97,13 +97,12 @@ def _tables(built: Built, data: ReportData) -> list[tuple[str, list[str], list[l
         for row in data.agreement
         if row["statistic"] != "cohen_kappa"
     ]
-    scores = data.scores.filter(
-        pl.col("metric").is_in(_SHOWN) & (pl.col("subset") == "all") & pl.col("label").is_null()
-    )
+    of_all = (pl.col("subset") == "all") & (pl.col("n") > 0)  # a run without reasons has no rate to show
+    scores = data.scores.filter(pl.col("metric").is_in(_SHOWN) & of_all & pl.col("label").is_null())
     scored = [
         [row["run_id"], row["metric"], row["value"], _between(row), row["n"]] for row in scores.iter_rows(named=True)
     ]
-    shown = (pl.col("subset") == "all") & (pl.col("n") > 0) & ~pl.col("metric").str.ends_with("_bound")
+    shown = of_all & ~pl.col("metric").str.ends_with("_bound")
     differences = [
         [row["metric"], row["value"], _between(row), row["n"], row["test"] or "", _p(row["p_value"])]
         for comparison in data.comparisons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -87,10 +88,10 @@ def sign_flip_test(
         raise ValueError(f"sign_flip_test: n_perm must be at least 1, found {n_perm}")
     x = np.asarray(differences, dtype=np.float64).ravel()
     units = collapse(x, groups=groups)
-    shape = {"n": len(x), "n_units": units.n_units, "unit": units.unit}
+    verdict = partial(_p_value, n=len(x), n_units=units.n_units, unit=units.unit)
     word = "group" if units.unit == "groups" else "item"
     if not len(x):
-        return _p_value(float("nan"), **shape, method=f"sign-flip by {word}", note="no items")  # type: ignore[arg-type]
+        return verdict(float("nan"), method=f"sign-flip by {word}", note="no items")
     sums = np.repeat(units.rows[:, 0], units.times.astype(np.int64))
     sums = sums[np.abs(sums) > _ROUNDING]
     found = abs(float(sums.sum())) - _ROUNDING * max(1.0, float(np.abs(sums).sum()))
@@ -100,7 +101,7 @@ def sign_flip_test(
     else:
         p = (1 + int((_random_sums(np.abs(sums), n_perm, seed) >= found).sum())) / (1 + n_perm)
         method, note = f"sign-flip by {word}, {n_perm} draws", f"{len(sums)} {units.unit} differ"
-    return _p_value(p, **shape, method=method, note=note)  # type: ignore[arg-type]
+    return verdict(p, method=method, note=note)
 
 
 def _all_signs(m: int) -> Floats:

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dfar_toolkit.corpus.assemble import BuildOptions, build_items, completed_sizes
+from dfar_toolkit.corpus.assemble import BuildOptions, build_items
 from dfar_toolkit.corpus.recheck import recheck, refresh_card
 from dfar_toolkit.errors import SourceError, TableError
 from dfar_toolkit.files.items import read_items
@@ -141,33 +141,6 @@ def test_ties_of_a_set_question_are_counted(tmp_path: Path) -> None:
     assert {f.finding: f.count for f in built.findings}["label.tie"] == 2
     assert built.manifest["annotators"]["ratings"] == 6
     assert built.manifest["rows"]["annotations"] == 9
-
-
-class TestSizes:
-    @pytest.mark.parametrize(
-        ("asked", "published", "wanted"),
-        [
-            ({}, {"train": 0.9, "test": 0.1}, {"train": 0.9, "test": 0.1}),
-            ({"test": 0.5}, {"train": 0.8, "dev": 0.1, "test": 0.1}, {"train": 4 / 9, "dev": 0.5 / 9, "test": 0.5}),
-            ({"dev": 0.1}, {"train": 0.5, "test": 0.5}, {"train": 0.45, "test": 0.45, "dev": 0.1}),
-            ({"train": 0.5, "test": 0.5}, {"train": 0.9, "test": 0.1}, {"train": 0.5, "test": 0.5}),
-        ],
-    )
-    def test_what_is_not_asked_for_shares_the_rest(
-        self, asked: dict[str, float], published: dict[str, float], wanted: dict[str, float]
-    ) -> None:
-        found = completed_sizes(asked, published)
-        assert list(found) == list(wanted)
-        assert found == pytest.approx(wanted)
-
-    @pytest.mark.parametrize("asked", [{"test": 1.0}, {"test": 1.2}, {"test": -0.1}, {"test": 0.6, "dev": 0.4}])
-    def test_shares_that_leave_no_room_are_refused(self, asked: dict[str, float]) -> None:
-        with pytest.raises(TableError, match="leave room for"):
-            completed_sizes(asked, {"train": 0.9, "test": 0.1})
-
-    def test_one_split_alone_is_refused(self) -> None:
-        with pytest.raises(TableError, match=r"give --size test=0\.2"):
-            completed_sizes({}, {"train": 1.0})
 
 
 def test_a_foreign_folder_is_refused_before_the_work(source: SourceTables, tmp_path: Path) -> None:

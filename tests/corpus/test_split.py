@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfar_toolkit.corpus.split import grouped_split
+from dfar_toolkit.corpus.split import completed_sizes, grouped_split
 from dfar_toolkit.errors import TableError
 
 
@@ -84,3 +84,30 @@ def test_missing_columns_and_groups() -> None:
         grouped_split(pl.DataFrame({"item_id": ["a"], "label": ["x"]}))
     with pytest.raises(TableError, match="without"):
         grouped_split(pl.DataFrame({"item_id": ["a"], "label": ["x"], "group": [None]}))
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("asked", "published", "wanted"),
+        [
+            ({}, {"train": 0.9, "test": 0.1}, {"train": 0.9, "test": 0.1}),
+            ({"test": 0.5}, {"train": 0.8, "dev": 0.1, "test": 0.1}, {"train": 4 / 9, "dev": 0.5 / 9, "test": 0.5}),
+            ({"dev": 0.1}, {"train": 0.5, "test": 0.5}, {"train": 0.45, "test": 0.45, "dev": 0.1}),
+            ({"train": 0.5, "test": 0.5}, {"train": 0.9, "test": 0.1}, {"train": 0.5, "test": 0.5}),
+        ],
+    )
+    def test_what_is_not_asked_for_shares_the_rest(
+        self, asked: dict[str, float], published: dict[str, float], wanted: dict[str, float]
+    ) -> None:
+        found = completed_sizes(asked, published)
+        assert list(found) == list(wanted)
+        assert found == pytest.approx(wanted)
+
+    @pytest.mark.parametrize("asked", [{"test": 1.0}, {"test": 1.2}, {"test": -0.1}, {"test": 0.6, "dev": 0.4}])
+    def test_shares_that_leave_no_room_are_refused(self, asked: dict[str, float]) -> None:
+        with pytest.raises(TableError, match="leave room for"):
+            completed_sizes(asked, {"train": 0.9, "test": 0.1})
+
+    def test_one_split_alone_is_refused(self) -> None:
+        with pytest.raises(TableError, match=r"give --size test=0\.2"):
+            completed_sizes({}, {"train": 1.0})
