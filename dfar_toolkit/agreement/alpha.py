@@ -1,4 +1,4 @@
-r"""Krippendorff's alpha at four levels of measurement, with missing ratings, from counts.
+r"""Krippendorff's alpha at six levels of measurement or by any distance, with missing ratings, from counts.
 
     $\alpha = 1 - D_o / D_e = 1 - (n - 1) \frac{\sum_u \frac{1}{m_u - 1} \sum_{c,k} n_{uc} n_{uk} \delta_{ck}}
     {\sum_{c,k} n_c n_k \delta_{ck}}$
@@ -8,58 +8,74 @@ over the items u with $m_u \ge 2$ ratings; $n = \sum m_u$ ratings, $n_c$ of them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import numpy as np
 import polars as pl
 
+from dfar_toolkit.agreement.alpha_ordinal import ordinal_statistic
 from dfar_toolkit.agreement.counting import Counts, Floats, Ints
+from dfar_toolkit.agreement.distances import Distance, Level, distance_table, ends, expected, given_table, within
+from dfar_toolkit.agreement.hayes_krippendorff import hayes_krippendorff
 from dfar_toolkit.agreement.ratings import By, RatingsLike
-from dfar_toolkit.agreement.scales import scale
-from dfar_toolkit.agreement.units import ONE_VALUE, Owners, Resampling, estimate_slices, estimate_units, owners, units
-from dfar_toolkit.errors import TableError
-from dfar_toolkit.estimate import Estimate, Interval
+from dfar_toolkit.agreement.scales import in_order, scale
+from dfar_toolkit.agreement.slices import estimate_slices
+from dfar_toolkit.agreement.statistic import (
+    ONE_VALUE,
+    Ci,
+    Resampling,
+    Scope,
+    Statistic,
+    estimate_statistic,
+)
+from dfar_toolkit.agreement.units import units
+from dfar_toolkit.estimate import Estimate
 
-Level = Literal["nominal", "ordinal", "interval", "ratio"]
-Metric = Callable[[Floats, Floats], Floats]
-
-_TABLE: Final = 64  # values up to which the interval level goes by a table of squared differences, which is exact
-_RATIO: Final = 2000  # values up to which the ratio level is computed: its expected disagreement needs all pairs
-_CELLS: Final = 4_000_000  # cells of a block of draws by items
+_TABLE: Final = 64  # values up to which interval and circular go by a table of squared differences, which is exact
 
 
 def krippendorff_alpha(
     ratings: RatingsLike,
     *,
     level: Level = "nominal",
+    distance: Distance | None = None,
     order: Sequence[str] | None = None,
+    bounds: tuple[float, float] | None = None,
     item: str = "item_id",
     rater: str = "annotator_id",
     value: str = "value",
     group: str | None = None,
-    ci: Interval | None = "bootstrap",
+    ci: Ci | None = "bootstrap",
+    scope: Scope = "items",
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
     by: By = None,
 ) -> Estimate | pl.DataFrame:
-    r"""Agreement beyond chance among any number of raters, with missing ratings, at four levels of measurement.
+    r"""Agreement beyond chance among any number of raters, with missing ratings, at any level of measurement.
 
     $\alpha = 1 - D_o / D_e$: observed over expected disagreement of two ratings, with squared difference
     $\delta_{ck}$ = 1 (nominal, c != k), $(r_k - r_c)^2$ with r the midranks of all pairable ratings (ordinal),
-    $(x_k - x_c)^2$ (interval), $((x_k - x_c) / (x_k + x_c))^2$ (ratio).
+    $(x_k - x_c)^2$ (interval), $((x_k - x_c) / (x_k + x_c))^2$ (ratio), $\sin^2(\pi (x_k - x_c) / U)$ (circular, U the
+    length of the circle), $(x_k - x_c)^2 / ((x_k + x_c - 2 x_1)(2 x_q - x_k - x_c))$ (bipolar, ends $x_1$, $x_q$), or
+    the caller's ``distance``.
 
     Args:
         ratings: Long ratings, one row per item and rater; a frame or (item, rater, value) triples.
         level: Level of measurement of the values.
-        order: Names of the values from lowest to highest, for ordinal text.
+        distance: Squared differences of one's own, instead of a level: a symmetric matrix with one row per value in
+            use, in sorted order (or in that of ``order``), or a function of two arrays of numbers, or of two names.
+        order: Names of the values from lowest to highest, for ordinal text; the rows of a ``distance`` matrix.
+        bounds: Ends of the scale for circular (U = high - low + 1) and bipolar; None: the values in use.
         item: Column of the item.
         rater: Column of the rater.
         value: Column of the value; null is a missing rating. Every level but nominal needs numbers (or ``order``).
         group: Column with the resampling unit of the item; None: the item itself.
-        ci: Kind of interval, or None.
+        ci: bootstrap, jackknife, analytic (linearised), hayes-krippendorff (too narrow: for comparison with papers
+            only), or None.
+        scope: What the interval is over: these raters and other items, or other raters as well (bootstrap only).
         confidence: Two-sided coverage asked for.
         n_boot: Bootstrap draws.
         seed: Seed of the draws.
@@ -82,7 +98,8 @@ def krippendorff_alpha(
         Krippendorff's alpha (nominal) = 0.444
 
     Reference:
-        Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, Annenberg School, paper 43, sections A to E.
+        Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, Annenberg School, paper 43, sections A to E;
+        standard error linearised as in Gwet (2014), Handbook of Inter-Rater Reliability, 4th ed., ch. 5.
 
     Note:
         Items are told apart by 64-bit hashes of their ids: two of N items count as one with probability about
@@ -90,158 +107,127 @@ def krippendorff_alpha(
     """
     if level not in get_args(Level):
         raise ValueError(f"krippendorff_alpha: level must be one of {', '.join(get_args(Level))}, found {level!r}")
-    how = Resampling(ci, confidence, n_boot, seed)
+    if distance is not None and level != "nominal":
+        raise ValueError(f"krippendorff_alpha: give level or distance, not both; found level {level!r}")
     return estimate_slices(
         ratings,
-        lambda counts: alpha_from_counts(counts, level, how, order=order),
+        lambda counts: alpha_statistic(counts, level, distance=distance, order=order, bounds=bounds),
+        Resampling(ci, confidence, n_boot, seed, scope),
         item=item,
         rater=rater,
         value=value,
         group=group,
         by=by,
+        estimator=estimate_alpha,
     )
 
 
-def alpha_from_counts(counts: Counts, level: Level, how: Resampling, *, order: Sequence[str] | None = None) -> Estimate:
+def estimate_alpha(statistic: Statistic, how: Resampling) -> Estimate:
+    """The estimate of alpha, with the interval of Hayes and Krippendorff where it is asked for by name."""
+    if how.ci != "hayes-krippendorff":
+        return estimate_statistic(statistic, how)
+    return hayes_krippendorff(estimate_statistic(statistic, how._replace(ci=None)), statistic, how)
+
+
+def alpha_statistic(
+    counts: Counts,
+    level: Level,
+    *,
+    distance: Distance | None = None,
+    order: Sequence[str] | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Statistic:
     """Krippendorff's alpha of counted ratings."""
-    x = scale(counts.values, counts.codes_in_use, level, order)
-    own = counts.pairable()
+    singles = int(counts.times.sum()) - counts.n_pairable if counts.groups is None else 0
+    if distance is not None:
+        own = _by_distance(counts, distance, order)
+    else:
+        own = _by_level(counts.pairable(), scale(counts.values, counts.codes_in_use, level, order), level, bounds)
+    return replace(own, singles=singles)
+
+
+def _by_level(counts: Counts, x: Floats, level: Level, bounds: tuple[float, float] | None) -> Statistic:
     name = f"Krippendorff's alpha ({level})"
     if level == "nominal":
-        return _nominal(name, own, how)
+        return _by_table(name, counts, None)
+    own = in_order(counts, x)
+    x = own.values.to_numpy()
     if level == "ordinal":
-        return _ordinal(name, own, x, how)
-    if level == "ratio":
-        if own.n_values_in_use > _RATIO:
-            raise TableError(
-                f"alpha at the ratio level compares all pairs of values and takes at most {_RATIO} distinct values; "
-                f"found {own.n_values_in_use}; round the values, or use level interval on their logarithm."
-            )
-        return _by_metric(name, own, x, _ratio_metric, how)
-    if own.n_values_in_use > _TABLE:
-        return _interval(name, own, x, how)
-    return _by_metric(name, own, x, _interval_metric, how)
+        return ordinal_statistic(name, own)
+    if len(x) > _TABLE and level == "interval":
+        return _interval(name, own, x)
+    if len(x) > _TABLE and level == "circular":
+        return _circular(name, own, x, bounds)
+    return _by_table(name, own, distance_table(level, x, bounds=bounds))
 
 
-def _nominal(name: str, counts: Counts, how: Resampling) -> Estimate:
-    m = counts.n_ratings
-    within = (m**2 - counts.per_pattern(counts.count**2)) / (m - 1)
-    unit = units(counts, [within], counts.count)
+def _by_distance(counts: Counts, distance: Distance, order: Sequence[str] | None) -> Statistic:
+    used = counts.codes_in_use
+    own = counts if order is None else in_order(counts, scale(counts.values, used, "ordinal", order))
+    if order is None:
+        own = in_order(counts, np.arange(len(counts.values), dtype=np.float64))
+        own = replace(own, values=counts.values.gather(used))
+        table = given_table(distance, own.values, what="distance")
+    else:
+        ranks = own.values.to_numpy().astype(np.int64)
+        table = given_table(distance, pl.Series(list(order)), what="distance")[np.ix_(ranks, ranks)]
+    if np.diag(table).any():
+        raise ValueError("krippendorff_alpha: distance must be 0 between equal values")
+    return _by_table("Krippendorff's alpha (own distance)", own.pairable(), table)
 
-    def alpha(weights: Floats) -> Floats:
-        sums = unit.sums(weights)
+
+def _by_table(name: str, counts: Counts, table: Floats | None) -> Statistic:
+    """A level whose squared difference depends on the two values alone; None is the nominal level."""
+    unit = units(counts, [within(counts, table) * counts.n_ratings / counts.pairs], counts.count)
+
+    def alpha(sums: Floats, less: int = 1) -> Floats:
         marginal = sums[:, 1:]
-        n = marginal.sum(axis=1)
-        value: Floats = 1 - (n - 1) * sums[:, 0] / (n**2 - (marginal**2).sum(axis=1))
+        value: Floats = 1 - (marginal.sum(axis=1) - less) * sums[:, 0] / expected(marginal, table)
         return value
 
-    return estimate_units(name, counts, unit, alpha, how, ONE_VALUE)
+    def metric(a: Ints, b: Ints) -> Floats:
+        return (a != b).astype(np.float64) if table is None else table[a, b]
+
+    return Statistic(name, counts, unit, alpha, ONE_VALUE, metric=metric, slope_of=lambda sums: alpha(sums, 0))
 
 
-def _by_metric(name: str, counts: Counts, x: Floats, metric: Metric, how: Resampling) -> Estimate:
-    """A level whose squared difference depends on the two values alone."""
-    own, x = _only_used(counts, x)
-    table = metric(x[:, None], x[None, :])
-    unit = units(own, [_within(own, x, metric)], own.count)
-
-    def alpha(weights: Floats) -> Floats:
-        sums = unit.sums(weights)
-        marginal = sums[:, 1:]
-        expected = ((marginal @ table) * marginal).sum(axis=1)
-        value: Floats = 1 - (marginal.sum(axis=1) - 1) * sums[:, 0] / expected
-        return value
-
-    return estimate_units(name, own, unit, alpha, how, ONE_VALUE)
-
-
-def _interval(name: str, counts: Counts, x: Floats, how: Resampling) -> Estimate:
+def _interval(name: str, counts: Counts, x: Floats) -> Statistic:
     """Interval level by moments: four numbers per item, however many values there are."""
     x = x - np.median(x[counts.code])
     m = counts.n_ratings
     total = counts.per_pattern(counts.count * x[counts.code])
     deviation = x[counts.code] - (total / m)[counts.pattern]
-    within = 2 * m * counts.per_pattern(counts.count * deviation**2) / (m - 1)
+    disagreement = 2 * m**2 * counts.per_pattern(counts.count * deviation**2) / counts.pairs
     square = counts.per_pattern(counts.count * x[counts.code] ** 2)
-    unit = units(counts, [within, m, total, square])
+    unit = units(counts, [disagreement, m, total, square])
+    return Statistic(
+        name, counts, unit, alpha_of_moments, ONE_VALUE, metric=lambda a, b: np.square(x[a] - x[b]),
+        slope_of=lambda sums: alpha_of_moments(sums, 0),
+    )  # fmt: skip
 
-    def alpha(weights: Floats) -> Floats:
-        w, n, s, q = unit.sums(weights).T
-        value: Floats = 1 - (n - 1) * w / (2 * (n * q - s**2))
+
+def alpha_of_moments(sums: Floats, less: int = 1) -> Floats:
+    """Interval alpha of the sums (B, 4) of disagreement within items, ratings, their values and squared values."""
+    w, n, s, q = sums.T
+    value: Floats = 1 - (n - less) * w / (2 * (n * q - s**2))
+    return value
+
+
+def _circular(name: str, counts: Counts, x: Floats, bounds: tuple[float, float] | None) -> Statistic:
+    r"""Circular level by moments: $\sin^2(\theta / 2) = (1 - \cos \theta) / 2$, so cosines and sines suffice."""
+    low, high = ends(x, bounds)
+    angle = 2 * np.pi * (x[counts.code] - low) / (high - low + 1)
+    m = counts.n_ratings
+    cosine = counts.per_pattern(counts.count * np.cos(angle))
+    sine = counts.per_pattern(counts.count * np.sin(angle))
+    unit = units(counts, [(m**2 - cosine**2 - sine**2) * m / counts.pairs, m, cosine, sine])
+
+    def alpha(sums: Floats, less: int = 1) -> Floats:
+        w, n, c, s = sums.T
+        value: Floats = 1 - (n - less) * w / (n**2 - c**2 - s**2)
         return value
 
-    return estimate_units(name, counts, unit, alpha, how, ONE_VALUE)
+    def metric(a: Ints, b: Ints) -> Floats:
+        return 2 * np.square(np.sin(np.pi * (x[a] - x[b]) / (high - low + 1)))
 
-
-def _ordinal(name: str, counts: Counts, x: Floats, how: Resampling) -> Estimate:
-    """Ordinal level: interval level on the midranks, which move with the weights of a draw."""
-    own = _in_order(counts, x)
-    m = own.n_ratings
-    marginals = units(own, [], own.count, merge=False)
-    scaled = units(own, [], own.count * (m / (m - 1))[own.pattern], merge=False)
-    who = owners(own)
-
-    def alpha(weights: Floats) -> Floats:
-        marginal = marginals.sums(weights)
-        n = marginal.sum(axis=1, keepdims=True)
-        rank = np.cumsum(marginal, axis=1) - marginal / 2 - n / 2  # centred: the ranks of all ratings add up to 0
-        observed = (scaled.sums(weights) * rank**2).sum(axis=1) - _squared_sums(own, m, rank, weights, who)
-        value: Floats = 1 - (n[:, 0] - 1) * observed / (n[:, 0] * (marginal * rank**2).sum(axis=1))
-        return value
-
-    return estimate_units(name, own, marginals, alpha, how, ONE_VALUE)
-
-
-def _squared_sums(counts: Counts, m: Floats, rank: Floats, weights: Floats, who: Owners) -> Floats:
-    r"""$\sum_u w_u (\sum_c n_{uc} r_c)^2 / (m_u - 1)$ for each draw (B,), a block of draws at a time."""
-    starts = np.flatnonzero(np.diff(counts.pattern, prepend=-1))
-    step = max(1, _CELLS // len(counts.code))
-    found = np.empty(len(weights))
-    for block in range(0, len(weights), step):
-        here = slice(block, block + step)
-        sums = np.add.reduceat(rank[here][:, counts.code] * counts.count, starts, axis=1)
-        found[here] = (weights[here][:, who.owner] * (who.within / (m - 1)) * sums**2).sum(axis=1)
-    return found
-
-
-def _in_order(counts: Counts, x: Floats) -> Counts:
-    """The counts with the values in use in the order of ``x``, equal numbers as one value."""
-    used = counts.codes_in_use
-    position, place = np.unique(x[used], return_inverse=True)
-    codes = np.zeros(len(x), dtype=np.int64)
-    codes[used] = place
-    code = codes[counts.code]
-    order = np.argsort(counts.pattern * len(position) + code)
-    return replace(counts, values=pl.Series(position), code=code[order], count=counts.count[order])
-
-
-def _only_used(counts: Counts, x: Floats) -> tuple[Counts, Floats]:
-    """The counts and numbers of the values in use, in order."""
-    own = _in_order(counts, x)
-    return own, own.values.to_numpy()
-
-
-def _within(counts: Counts, x: Floats, metric: Metric) -> Floats:
-    r"""$\frac{1}{m_u - 1} \sum_{c,k} n_{uc} n_{uk} \delta_{ck}$ of each item pattern (P,), by pairs of its entries."""
-    total = np.zeros(len(counts.times))
-    left: Ints = np.arange(len(counts.code))
-    shift = 1
-    while True:
-        left = left[left + shift < len(counts.code)]
-        right = left + shift
-        same = counts.pattern[left] == counts.pattern[right]
-        left, right = left[same], right[same]
-        if not len(left):
-            return 2 * total / (counts.n_ratings - 1)
-        delta = metric(x[counts.code[left]], x[counts.code[right]])
-        product = counts.count[left] * counts.count[right] * delta
-        total += np.bincount(counts.pattern[left], weights=product, minlength=len(total))
-        shift += 1
-
-
-def _interval_metric(a: Floats, b: Floats) -> Floats:
-    return np.square(a - b)
-
-
-def _ratio_metric(a: Floats, b: Floats) -> Floats:
-    total = a + b
-    return np.square((a - b) / np.where(total == 0, 1.0, total))
+    return Statistic(name, counts, unit, alpha, ONE_VALUE, metric=metric, slope_of=lambda sums: alpha(sums, 0))

@@ -32,7 +32,9 @@ class Counts:
 
     ``values`` (V,) are the distinct values. Entry e says that in an item of pattern ``pattern[e]`` the value
     ``code[e]`` was given ``count[e]`` times; entries are sorted by pattern, then code. ``times`` (P,) is the number of
-    items of each pattern, ``groups`` (P,) a key of their group, or None where the item is its own unit.
+    items of each pattern, ``groups`` (P,) a key of their group, or None where the item is its own unit. ``mass`` (P,)
+    is how many ordered pairs of ratings by different people an item holds, where that is not m (m - 1): where raters
+    have weights, a rater counted twice is no pair.
     """
 
     values: pl.Series
@@ -42,6 +44,7 @@ class Counts:
     times: Floats
     groups: npt.NDArray[np.uint64] | None
     notes: tuple[str, ...] = ()
+    mass: Floats | None = None
 
     def per_pattern(self, entries: Floats) -> Floats:
         """Sum of an entry-wise number (E,) over each pattern (P,)."""
@@ -53,9 +56,17 @@ class Counts:
         return self.per_pattern(self.count)
 
     @property
+    def pairs(self) -> Floats:
+        """Ordered pairs of ratings of an item of each pattern (P,)."""
+        if self.mass is not None:
+            return self.mass
+        m = self.n_ratings
+        return m * (m - 1)
+
+    @property
     def n_pairable(self) -> int:
         """Number of items with two or more ratings."""
-        return int(self.times[self.n_ratings >= 2].sum())
+        return int(self.times[self.pairs > 0].sum())
 
     @property
     def n_values_in_use(self) -> int:
@@ -64,12 +75,14 @@ class Counts:
 
     @property
     def codes_in_use(self) -> Ints:
-        """The values given, as indices, sorted."""
+        """The values given, as indices, sorted; where raters have weights, all of them, also those of weight 0."""
+        if self.mass is not None:
+            return np.arange(len(self.values))
         return np.flatnonzero(np.bincount(self.code, minlength=len(self.values)))
 
     def pairable(self) -> Counts:
         """The items with two or more ratings; the others are counted in the notes."""
-        keep = self.n_ratings >= 2
+        keep = self.pairs > 0
         single = int(self.times[~keep].sum())
         if not single:
             return self
@@ -83,6 +96,7 @@ class Counts:
             self.times[keep],
             None if self.groups is None else self.groups[keep],
             (*self.notes, note),
+            None if self.mass is None else self.mass[keep],
         )
 
 

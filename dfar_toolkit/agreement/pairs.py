@@ -10,9 +10,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from dfar_toolkit.agreement.counting import Counts, Floats, by_names, key_frame, per_item, value_code
+from dfar_toolkit.agreement.counting import Counts, Floats, Ints, by_names, key_frame, per_item, value_code
 from dfar_toolkit.agreement.ratings import Ratings
-from dfar_toolkit.agreement.units import Resampling, estimate_units, units
+from dfar_toolkit.agreement.statistic import Resampling, Statistic, estimate_statistic
+from dfar_toolkit.agreement.units import units
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Estimate
 
@@ -24,12 +25,14 @@ _ONE_VALUE: Final = "both raters use one and the same value, so agreement beyond
 class Pair(NamedTuple):
     """Two raters (indices into the sorted raters), and how often they gave which two values.
 
-    ``counts`` holds one pattern per pair of values: entry code a is the first rater's value, V + b the second's.
+    ``counts`` holds one pattern per pair of values: entry code a is the first rater's value, U + b the second's, with a
+    and b the places in ``used`` (U,), which are indices of the sorted values.
     """
 
     first: int
     second: int
     counts: Counts
+    used: Ints
 
 
 class PairSlice(NamedTuple):
@@ -64,23 +67,40 @@ def count_pairs(ratings: Ratings) -> list[PairSlice]:
     return list(_listed(ratings, present, tables))
 
 
-def kappa_of_pair(pair: Pair, how: Resampling) -> Estimate:
-    """Cohen's kappa of two raters, n = items both rated."""
-    counts = pair.counts
-    n_values = len(counts.values) // 2
-    codes = counts.code.reshape(-1, 2)
-    same = (codes[:, 0] == codes[:, 1] - n_values).astype(np.float64)
-    unit = units(counts, [same, np.ones_like(same)], counts.count)
-
-    def kappa(weights: Floats) -> Floats:
-        sums = unit.sums(weights)
-        n = sums[:, 1]
-        by_chance = (sums[:, 2 : 2 + n_values] * sums[:, 2 + n_values :]).sum(axis=1)
-        value: Floats = (n * sums[:, 0] - by_chance) / (n**2 - by_chance)  # (p_o - p_e) / (1 - p_e), times n squared
-        return value
-
-    found = estimate_units("Cohen's kappa", counts, unit, kappa, how, _ONE_VALUE)
+def estimate_pair(statistic: Statistic, how: Resampling) -> Estimate:
+    """The estimate of a statistic of two raters, n = items both rated."""
+    found = estimate_statistic(statistic, how)
     return found if found.n else replace(found, note=_NO_OVERLAP)
+
+
+def cohen_statistic(pair: Pair, table: Floats | None) -> Statistic:
+    """Cohen's kappa of two raters; ``table`` (V, V) is the disagreement of weights, None same or not."""
+    return _chance_corrected(pair, table, "Cohen's kappa", pooled=False)
+
+
+def scott_statistic(pair: Pair, table: Floats | None) -> Statistic:
+    """Scott's pi of two raters; ``table`` (V, V) is the disagreement of weights, None same or not."""
+    return _chance_corrected(pair, table, "Scott's pi", pooled=True)
+
+
+def _chance_corrected(pair: Pair, table: Floats | None, name: str, *, pooled: bool) -> Statistic:
+    counts, size = pair.counts, len(pair.used)
+    local = None if table is None else table[np.ix_(pair.used, pair.used)]
+    codes = counts.code.reshape(-1, 2)
+    apart = codes[:, 0] != codes[:, 1] - size if local is None else local[codes[:, 0], codes[:, 1] - size]
+    both = np.ones(len(codes))
+    unit = units(counts, [apart.astype(np.float64), both], counts.count)
+
+    def kappa(sums: Floats) -> Floats:
+        n, first, second = sums[:, 1], sums[:, 2 : 2 + size], sums[:, 2 + size :]
+        if pooled:
+            first = second = (first + second) / 2
+        apart_by_chance = (
+            n**2 - (first * second).sum(axis=1) if local is None else ((first @ local) * second).sum(axis=1)
+        )
+        return np.asarray(1 - n * sums[:, 0] / apart_by_chance)
+
+    return Statistic(name, counts, unit, kappa, _ONE_VALUE, normal=not pooled)
 
 
 def _rater_code(ratings: Ratings) -> pl.Expr:
@@ -110,21 +130,22 @@ def _listed(
     for rows in present.partition_by(by, maintain_order=True) if by else [present]:
         where = rows.select(by).row(0) if by else ()
         pairs = [
-            Pair(first, second, _counts(ratings, tables.get((*where, first, second))))
+            Pair(first, second, *_counts(ratings, tables.get((*where, first, second))))
             for first, second in combinations(rows["first"].to_list(), 2)
         ]
         yield PairSlice(key_frame(ratings, rows), len(rows), pairs)
 
 
-def _counts(ratings: Ratings, table: pl.DataFrame | None) -> Counts:
-    """A pair's table as counts over 2V values, only the values the two use."""
+def _counts(ratings: Ratings, table: pl.DataFrame | None) -> tuple[Counts, Ints]:
+    """A pair's table as counts over 2U values, and the U values that the two use."""
     if table is None or not len(table):
         nothing = np.empty(0, dtype=np.int64)
-        return Counts(pl.Series([], dtype=pl.Int64), nothing, nothing, np.empty(0), np.empty(0), None, ratings.notes)
+        none = Counts(pl.Series([], dtype=pl.Int64), nothing, nothing, np.empty(0), np.empty(0), None, ratings.notes)
+        return none, nothing
     used, codes = np.unique(table.select("a", "b").to_numpy().ravel(), return_inverse=True)
     codes = codes.reshape(-1, 2).astype(np.int64)
     codes[:, 1] += len(used)
-    return Counts(
+    counts = Counts(
         pl.Series(np.arange(2 * len(used))),
         np.repeat(np.arange(len(table)), 2),
         codes.ravel(),
@@ -133,3 +154,4 @@ def _counts(ratings: Ratings, table: pl.DataFrame | None) -> Counts:
         table["group"].to_numpy() if ratings.has_group else None,
         ratings.notes,
     )
+    return counts, used.astype(np.int64)

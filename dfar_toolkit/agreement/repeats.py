@@ -61,6 +61,30 @@ def check_items(ratings: Ratings, items: pl.DataFrame) -> None:
             _confirm_groups(ratings, torn)
 
 
+def refuse_repeats(ratings: Ratings, rows: pl.DataFrame) -> None:
+    """Refuse repeated (item, rater) pairs, and items in two groups, among rows with true ids.
+
+    Args:
+        ratings: The ratings behind ``rows``.
+        rows: One row per rating, sorted by ``item``, ``rater`` and the ``by`` columns; ``group`` where there are any.
+
+    Raises:
+        TableError: One is found.
+    """
+    same = [pl.col(name).eq_missing(pl.col(name).shift()) for name in ("item", "rater", *_by_names(ratings))]
+    repeated = rows.filter(pl.all_horizontal(same))["item"]
+    if len(repeated):
+        _confirm_repeats(ratings, repeated.hash(0))
+    if ratings.has_group:
+        torn = rows.group_by("item").agg(pl.col("group").n_unique()).filter(pl.col("group") > 1)["item"]
+        if len(torn):
+            _confirm_groups(ratings, torn.hash(0))
+
+
+def _by_names(ratings: Ratings) -> list[str]:
+    return [f"by{i}" for i in range(len(ratings.by))]
+
+
 def _look_up(code: pl.Expr, table: pl.Series) -> pl.Expr:
     return code.map_batches(table.gather, return_dtype=table.dtype, is_elementwise=True)
 
@@ -70,7 +94,7 @@ def _suspects(ratings: Ratings, keys: pl.Series) -> pl.LazyFrame:
 
 
 def _confirm_repeats(ratings: Ratings, keys: pl.Series) -> None:
-    by = [f"by{i}" for i in range(len(ratings.by))]
+    by = _by_names(ratings)
     one_rating = pl.col("rating_id").n_unique() == 1 if ratings.has_rating_id else pl.lit(False)
     repeats = (
         _suspects(ratings, keys)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import polars as pl
 
-from dfar_toolkit.agreement.counting import Floats, Ints
+from dfar_toolkit.agreement.counting import Counts, Floats, Ints
 from dfar_toolkit.agreement.ratings import shown
 from dfar_toolkit.errors import TableError
+
+ORDER: Final = "give order= (names from lowest to highest), "
 
 
 def scale(values: pl.Series, used: Ints, level: str, order: Sequence[str] | None) -> Floats:
@@ -18,7 +22,7 @@ def scale(values: pl.Series, used: Ints, level: str, order: Sequence[str] | None
     Args:
         values: Distinct values (V,).
         used: The values in use, as indices.
-        level: nominal, ordinal, interval or ratio.
+        level: nominal, ordinal, interval, ratio, circular or bipolar.
         order: Names from lowest to highest, for ordinal text.
 
     Returns:
@@ -33,7 +37,11 @@ def scale(values: pl.Series, used: Ints, level: str, order: Sequence[str] | None
     if level == "nominal":
         return np.arange(len(values), dtype=np.float64)
     position = np.full(len(values), np.nan)
-    position[used] = _ordered(values.gather(used), order) if order is not None else _numbers(values.gather(used), level)
+    if order is not None:
+        position[used] = _ordered(values.gather(used), order)
+    else:
+        mend = ORDER if level == "ordinal" else ""
+        position[used] = numbers_of(values.gather(used), f"alpha at the {level} level", mend=mend)
     if level == "ratio" and len(used) and position[used].min() < 0:
         found = ", ".join(str(v) for v in values.gather(used[position[used] < 0]).head(4))
         raise TableError(
@@ -57,14 +65,13 @@ def _ordered(used: pl.Series, order: Sequence[str]) -> Floats:
     return np.array([rank[text] for text in texts])
 
 
-def _numbers(used: pl.Series, level: str) -> Floats:
-    """The values as finite floats, strictly."""
-    numbers = used.cast(pl.Float64, strict=False)
-    bad = used.filter(~numbers.is_finite().fill_null(False)).cast(pl.String).to_list()
+def numbers_of(values: pl.Series, what: str, *, mend: str = ORDER) -> Floats:
+    """Values as finite floats, strictly; refused with words that say what needs numbers and how to mend it."""
+    numbers = values.cast(pl.Float64, strict=False)
+    bad = values.filter(~numbers.is_finite().fill_null(False)).cast(pl.String).to_list()
     if bad:
-        mend = "give order= (names from lowest to highest), " if level == "ordinal" else ""
         raise TableError(
-            f"alpha at the {level} level reads every value as a number; {len(bad)} of {len(used)} distinct values "
+            f"{what} reads every value as a number; {len(bad)} of {len(values)} distinct values "
             f'are not: {_shown(bad)}; {mend}use a column of numbers (e.g. value="value_num"), or level nominal.'
         )
     return numbers.to_numpy()
@@ -73,3 +80,14 @@ def _numbers(used: pl.Series, level: str) -> Floats:
 def _shown(texts: list[str]) -> str:
     listed = ", ".join(f'"{shown(text)}"' for text in texts[:5])
     return listed + (f" and {len(texts) - 5} more" if len(texts) > 5 else "")
+
+
+def in_order(counts: Counts, x: Floats) -> Counts:
+    """The counts with only the values in use, in the order of their numbers ``x`` (V,), equal numbers as one value."""
+    used = counts.codes_in_use
+    position, place = np.unique(x[used], return_inverse=True)
+    codes = np.zeros(len(x), dtype=np.int64)
+    codes[used] = place
+    code = codes[counts.code]
+    order = np.argsort(counts.pattern * len(position) + code, kind="stable")
+    return replace(counts, values=pl.Series(position), code=code[order], count=counts.count[order])

@@ -7,15 +7,19 @@ from typing import Final, NamedTuple, get_args
 
 import polars as pl
 
-from dfar_toolkit.agreement.alpha import Level, alpha_from_counts
+from dfar_toolkit.agreement.alpha import alpha_statistic
+from dfar_toolkit.agreement.categories import offered
 from dfar_toolkit.agreement.counting import Counts, count_ratings
-from dfar_toolkit.agreement.gwet import ac1_from_counts
-from dfar_toolkit.agreement.kappa import fleiss_from_counts, pairs_frame
-from dfar_toolkit.agreement.observed import observed_agreement
+from dfar_toolkit.agreement.distances import Level
+from dfar_toolkit.agreement.fleiss import fleiss_statistic
+from dfar_toolkit.agreement.gwet import ac_statistic
+from dfar_toolkit.agreement.kappa import pairs_frame
+from dfar_toolkit.agreement.observed import observed_statistic
 from dfar_toolkit.agreement.ratings import By, RatingsLike, read_ratings
-from dfar_toolkit.agreement.units import Resampling, slices_frame
+from dfar_toolkit.agreement.slices import slices_frame
+from dfar_toolkit.agreement.statistic import Ci, Resampling, estimate_statistic
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.estimate import Estimate, Interval
+from dfar_toolkit.estimate import Estimate
 
 _PAIRWISE: Final = 8  # raters up to which the pairs are listed without being asked for
 
@@ -41,7 +45,7 @@ def agreement_table(
     rater: str = "annotator_id",
     value: str = "value",
     group: str | None = None,
-    ci: Interval | None = "bootstrap",
+    ci: Ci | None = "bootstrap",
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
@@ -90,7 +94,9 @@ def agreement_table(
         )
     slices = count_ratings(checked)
     rows = [_family(part.counts, levels, order, how) for part in slices]
-    frame = slices_frame(slices, [[row.estimate for row in listed] for listed in rows], checked.by)
+    frame = slices_frame(
+        [part.key for part in slices], [[row.estimate for row in listed] for listed in rows], checked.by
+    )
     flat = [row for listed in rows for row in listed]
     statistic = pl.Series("statistic", [row.statistic for row in flat], dtype=pl.String)
     level = pl.Series("level", [row.level for row in flat], dtype=pl.String)
@@ -119,17 +125,15 @@ def _levels(kind: str) -> list[Level]:
 
 
 def _family(counts: Counts, levels: list[Level], order: Sequence[str] | None, how: Resampling) -> list[_Row]:
+    plain = offered(counts, None)
     alphas = [
-        _Row(
-            "krippendorff_alpha",
-            level,
-            alpha_from_counts(counts, level, how, order=order if level == "ordinal" else None),
-        )
+        ("krippendorff_alpha", level, alpha_statistic(counts, level, order=order if level == "ordinal" else None))
         for level in levels
     ]
-    return [
-        _Row("percent_agreement", None, observed_agreement(counts, how)),
+    family = [
+        ("percent_agreement", None, observed_statistic(counts)),
         *alphas,
-        _Row("fleiss_kappa", None, fleiss_from_counts(counts, how)),
-        _Row("gwet_ac1", None, ac1_from_counts(counts, how)),
+        ("fleiss_kappa", None, fleiss_statistic(counts, plain)),
+        ("gwet_ac1", None, ac_statistic(counts, plain)),
     ]
+    return [_Row(name, level, estimate_statistic(statistic, how)) for name, level, statistic in family]

@@ -1,40 +1,37 @@
-"""From counts to estimates: rows of the resampling units, a formula of their sums, one estimate per slice."""
+"""Resampling units: the rows of numbers that an item, or a group of items, adds to a statistic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from dfar_toolkit.agreement.counting import Counts, Floats, Ints, Slice, count_ratings
-from dfar_toolkit.agreement.ratings import By, RatingsLike, read_ratings
-from dfar_toolkit.estimate import ESTIMATE_SCHEMA, Estimate, Interval, estimate_by_weights, estimates_frame
+from dfar_toolkit.agreement.counting import Counts, Floats, Ints
 
 _DENSE: Final = 4_000_000  # cells of a dense matrix of rows: 32 MB
 _NARROW: Final = 16  # columns up to which a matrix is dense anyway: collapsing equal rows pays
 
-NO_PAIRS: Final = "no item has two or more ratings"
-ONE_VALUE: Final = "only one value is in use, so agreement beyond chance has no meaning"
+Matrix = Any  # a dense (U, D) array, or a scipy.sparse.csr_array of that shape
 
 
-class Resampling(NamedTuple):
-    """How an interval is made."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Units:
+    """Resampling units: ``rows`` (U, D) are what each adds to the sums, ``times`` (U,) how many are like it."""
 
-    ci: Interval | None = "bootstrap"
-    confidence: float = 0.95
-    n_boot: int = 2000
-    seed: int = 0
-
-
-class Units(NamedTuple):
-    """Resampling units: ``sums`` takes weights (B, U) to column sums (B, D); ``times`` (U,); their name."""
-
-    sums: Callable[[Floats], Floats]
+    rows: Matrix
     times: Floats
     unit: str
+
+    def sums(self, weights: Floats) -> Floats:
+        """Column sums (B, D) under weights (B, U)."""
+        return np.asarray(weights @ self.rows)
+
+    def along(self, direction: Floats) -> Floats:
+        """What each unit adds in a direction (D,) of the sums: (U,)."""
+        return np.asarray(self.rows @ direction)
 
 
 class Owners(NamedTuple):
@@ -66,7 +63,7 @@ def units(counts: Counts, narrow: Sequence[Floats], wide: Floats | None = None, 
         merge: Collapse units with equal rows; False keeps the units in the order of :func:`owners`.
 
     Returns:
-        The units; ``sums`` takes weights (B, U) to column sums (B, K + V).
+        The units, with K + V columns.
     """
     own = owners(counts)
     n_units, n_columns = len(own.times), len(narrow) + (len(counts.values) if wide is not None else 0)
@@ -80,9 +77,11 @@ def units(counts: Counts, narrow: Sequence[Floats], wide: Floats | None = None, 
         cell = row[counts.pattern] * n_columns + len(narrow) + counts.code
         dense += np.bincount(cell, weights=wide * own.within[counts.pattern], minlength=len(dense))
     rows, times = dense.reshape(n_units, n_columns), own.times
-    if merge and n_units:
+    if (
+        merge and n_units and counts.mass is None
+    ):  # weighted counts are used once: merging would cost more than it saves
         rows, times = _merge(rows, times)
-    return Units(lambda weights: weights @ rows, times, own.unit)
+    return Units(rows, times, own.unit)
 
 
 def _sparse_units(counts: Counts, narrow: Sequence[Floats], wide: Floats | None, own: Owners) -> Units:
@@ -95,14 +94,10 @@ def _sparse_units(counts: Counts, narrow: Sequence[Floats], wide: Floats | None,
     for k, column in enumerate(narrow):
         left[:, k] = np.bincount(own.owner, column * own.within, n_units)
     if wide is None:
-        return Units(lambda weights: weights @ left, own.times, own.unit)
+        return Units(left, own.times, own.unit)
     shape = (n_patterns, len(counts.values))
     right = sparse.csr_array(belongs @ sparse.csr_array((wide, (counts.pattern, counts.code)), shape=shape))
-
-    def sums(weights: Floats) -> Floats:
-        return np.hstack([weights @ left, np.asarray(weights @ right)])
-
-    return Units(sums, own.times, own.unit)
+    return Units(sparse.csr_array(sparse.hstack([sparse.csr_array(left), right])), own.times, own.unit)
 
 
 def _merge(rows: Floats, times: Floats) -> tuple[Floats, Floats]:
@@ -111,62 +106,3 @@ def _merge(rows: Floats, times: Floats) -> tuple[Floats, Floats]:
     merged = frame.with_columns(pl.Series("times", times)).group_by(frame.columns).agg(pl.col("times").sum())
     merged = merged.sort(frame.columns)
     return merged.drop("times").to_numpy(), merged["times"].to_numpy()
-
-
-def estimate_units(
-    name: str,
-    counts: Counts,
-    unit: Units,
-    statistic: Callable[[Floats], Floats],
-    how: Resampling,
-    undefined: str,
-) -> Estimate:
-    """The estimate of a statistic of the units' weights, with the notes of the counts.
-
-    ``undefined`` is the note where the statistic has no value although some item has two ratings.
-    """
-    reason = undefined if counts.n_pairable else NO_PAIRS
-    found = estimate_by_weights(
-        name,
-        unit.times,
-        statistic,
-        n=counts.n_pairable,
-        unit=unit.unit,
-        ci=how.ci,
-        confidence=how.confidence,
-        n_boot=how.n_boot,
-        seed=how.seed,
-        undefined=reason,
-    )
-    note = NO_PAIRS if len(unit.times) == 0 else found.note
-    return replace(found, note="; ".join(part for part in (note, *counts.notes) if part))
-
-
-def estimate_slices(
-    ratings: RatingsLike,
-    statistic: Callable[[Counts], Estimate],
-    *,
-    item: str,
-    rater: str,
-    value: str,
-    group: str | None,
-    by: By,
-) -> Estimate | pl.DataFrame:
-    """Read and count the ratings, then the statistic of each slice: one estimate, or a frame with ``by``."""
-    checked = read_ratings(ratings, item=item, rater=rater, value=value, group=group, by=by)
-    slices = count_ratings(checked)
-    if not checked.by:
-        return statistic(slices[0].counts)
-    return slices_frame(slices, [[statistic(part.counts)] for part in slices], checked.by)
-
-
-def slices_frame(slices: Sequence[Slice], found: Sequence[Sequence[Estimate]], by: Sequence[str]) -> pl.DataFrame:
-    """One row per estimate: the ``by`` columns of its slice, then the fields of Estimate."""
-    clash = [name for name in by if name in ESTIMATE_SCHEMA]
-    if clash:
-        raise ValueError(f'agreement: by cannot be "{clash[0]}", which names a column of the result; rename the column')
-    if not slices:
-        empty = pl.DataFrame(schema=dict.fromkeys(by, pl.String))
-        return pl.concat([empty, estimates_frame([])], how="horizontal")
-    keys = [part.key.select(pl.all().repeat_by(len(rows)).explode()) for part, rows in zip(slices, found, strict=True)]
-    return pl.concat([pl.concat(keys), estimates_frame(e for rows in found for e in rows)], how="horizontal")

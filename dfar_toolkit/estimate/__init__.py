@@ -23,6 +23,7 @@ from dfar_toolkit.estimate.resampling import (
     collapse,
     estimate,
     estimate_by_weights,
+    interval_of_draws,
 )
 from dfar_toolkit.estimate.result import ESTIMATE_SCHEMA, Estimate, estimates_frame
 from dfar_toolkit.estimate.wilson import proportion
@@ -40,5 +41,6 @@ __all__ = [
     "estimate",
     "estimate_by_weights",
     "estimates_frame",
+    "interval_of_draws",
     "proportion",
 ]

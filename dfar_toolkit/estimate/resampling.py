@@ -197,19 +197,32 @@ def _bootstrap(
     rng = np.random.default_rng(seed)
     step = max(1, _CELLS // len(times))
     sizes = [min(step, n_boot - start) for start in range(0, n_boot, step)]
-    draws = np.concatenate([statistic(bootstrap_weights(times, size, rng)) for size in sizes])
+    return interval_of_draws(point, np.concatenate([statistic(bootstrap_weights(times, size, rng)) for size in sizes]))
+
+
+def interval_of_draws(point: Estimate, draws: Floats) -> Estimate:
+    """The percentile interval of bootstrap draws (B,), with what must be noted about them.
+
+    Args:
+        point: The estimate without an interval.
+        draws: The statistic in each draw, ``nan`` where it is undefined.
+
+    Returns:
+        The estimate with the ends, or without them and why; see :func:`estimate`.
+    """
+    n_boot = len(draws)
     defined = draws[np.isfinite(draws)]
     absent = n_boot - len(defined)
     note = f"{absent} of {n_boot} bootstrap draws undefined" if absent else ""
     if absent > _UNDEFINED * n_boot:
-        return replace(point, note=f"no interval: {note}")
+        return replace(point, note="; ".join(filter(None, [point.note, f"no interval: {note}"])))
     tail = (1 - point.confidence) / 2
     low, high = (float(end) for end in np.quantile(defined, [tail, 1 - tail]))
     same = _EQUAL * max(1.0, abs(point.value))
     if high - low <= same:
         why = COLLAPSED if float(np.ptp(defined)) <= same else "no interval: both ends coincide"
-        return replace(point, note="; ".join(filter(None, [note, why])))
-    return replace(point, low=low, high=high, note=note)
+        return replace(point, note="; ".join(filter(None, [point.note, note, why])))
+    return replace(point, low=low, high=high, note="; ".join(filter(None, [point.note, note])))
 
 
 def bootstrap_weights(times: Floats, size: int, rng: np.random.Generator) -> Floats:

@@ -229,7 +229,7 @@ def test_ratio_refuses_negative_values_and_too_many() -> None:
 
 def test_unknown_level_is_a_wrong_argument() -> None:
     with pytest.raises(ValueError, match=r"^krippendorff_alpha: level must be one of nominal"):
-        krippendorff_alpha([("x", "a", 1)], level="circular")  # type: ignore[arg-type]
+        krippendorff_alpha([("x", "a", 1)], level="cyclic")  # type: ignore[arg-type]
 
 
 def test_name_and_text() -> None:
