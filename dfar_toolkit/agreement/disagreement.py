@@ -14,9 +14,14 @@ def item_disagreement(
 
         $d = 1 - \frac{\sum_c n_c (n_c - 1)}{n (n - 1)}$
 
-    the unbiased estimate of the chance that two people drawn for this item give different values. Unlike entropy or
-    the share outside the majority it does not grow with the number of ratings. Rows that share a rating are one
-    set-valued rating, and two of these differ unless they hold the same values.
+    the unbiased estimate of the chance that two people drawn for this item give different values: rank items by it.
+    Beside it the plug-in entropy in nats,
+
+        $H = - \sum_c \frac{n_c}{n} \ln \frac{n_c}{n}$
+
+    which is too low for few ratings and grows with their number (by about $(k - 1) / 2n$ for k values people could
+    give): compare it only between items with equally many ratings. Rows that share a rating are one set-valued rating,
+    and two of these differ unless they hold the same values.
 
     Args:
         annotations: One row per value given, of one question.
@@ -25,10 +30,11 @@ def item_disagreement(
         value: Column of the value; rows without one are left out.
 
     Returns:
-        One row per item that has a value, in the order of ``item``: the item, ``n_ratings``, ``disagreement``.
+        One row per item that has a value, in the order of ``item``: the item, ``n_ratings``, ``disagreement``,
+        ``entropy``, ``n_values`` (distinct values given).
 
     Undefined:
-        ``nan`` for an item with fewer than two ratings.
+        ``disagreement`` and ``entropy`` are ``nan`` for an item with fewer than two ratings.
 
     Raises:
         ValueError: Several questions at once: no statistic pools them.
@@ -41,7 +47,8 @@ def item_disagreement(
         [0.6667]
 
     Reference:
-        Simpson (1949), Nature 163:688 (the unbiased estimate of concentration).
+        Simpson (1949), Nature 163:688 (the unbiased estimate of concentration); Miller (1955), Note on the bias of
+        information estimates, in Quastler, Information Theory in Psychology, 95-100 (the bias of the entropy).
     """
     if "question" in annotations.columns and annotations["question"].n_unique() > 1:
         asked = ", ".join(annotations["question"].unique().sort())
@@ -53,6 +60,13 @@ def item_disagreement(
     )
     counts = ratings.group_by(item, value).agg(pl.len().cast(pl.Int64).alias("votes"))
     n, votes = pl.col("n_ratings"), pl.col("votes")
-    sums = counts.group_by(item).agg(votes.sum().alias("n_ratings"), (votes * (votes - 1)).sum().alias("agreeing"))
-    share = 1 - pl.col("agreeing") / (n * (n - 1))
-    return sums.sort(item).select(item, n, pl.when(n > 1).then(share).otherwise(float("nan")).alias("disagreement"))
+    share_of = pl.col("votes").sort() / pl.col("votes").sum()  # sorted: sums then do not depend on the order of rows
+    sums = counts.group_by(item).agg(
+        votes.sum().alias("n_ratings"),
+        (votes * (votes - 1)).sum().alias("agreeing"),
+        (share_of * (1 / share_of).log()).sum().alias("entropy"),
+        pl.len().cast(pl.Int64).alias("n_values"),
+    )
+    pairs = {"disagreement": 1 - pl.col("agreeing") / (n * (n - 1)), "entropy": pl.col("entropy")}
+    defined = [pl.when(n > 1).then(number).otherwise(float("nan")).alias(name) for name, number in pairs.items()]
+    return sums.sort(item).select(item, n, *defined, "n_values")
