@@ -92,7 +92,7 @@ class TestWhatIsPrinted:
         folder = json.loads(dfar("agreement", demo / "items", "--json").out)
         words = ("agreement", demo / "raw" / "annotations.csv", "--item", "statement_id", "--rater", "annotator")
         table = json.loads(dfar(*words, "--value", "label", "--json").out)
-        assert [row["value"] for row in table[:4]] == [row["value"] for row in folder[:4]]
+        assert [row["value"] for row in table[:4]] == pytest.approx([row["value"] for row in folder[:4]], abs=1e-12)
 
     def test_score_is_json_with_the_agreed_keys(self, dfar: Dfar, demo: Path, runs: tuple[Path, Path]) -> None:
         words = ("score", runs[1], "--items", demo / "items", "--judgements", demo / "judgements.csv", "--json")

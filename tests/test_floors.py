@@ -29,6 +29,8 @@ GUESTS = {
     "datasets": {"hub", "engines"},
     "typer": {"cli"},
     "streamlit": {"_viewer"},
+    "crowdkit": {"agreement"},
+    "pyspark": set(),
     "pandas": set(),
     "sklearn": {"finetune"},
 }

@@ -8,20 +8,22 @@ over the items u with $m_u \ge 2$ ratings; $n = \sum m_u$ ratings, $n_c$ of them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, get_args
 
 import numpy as np
 import polars as pl
 
+from dfar_toolkit.agreement.alpha_moments import alpha_of_many, alpha_of_moments
 from dfar_toolkit.agreement.alpha_ordinal import ordinal_statistic
 from dfar_toolkit.agreement.counting import Counts, Floats, Ints
 from dfar_toolkit.agreement.distances import Distance, Level, distance_table, ends, expected, given_table, within
 from dfar_toolkit.agreement.hayes_krippendorff import hayes_krippendorff
-from dfar_toolkit.agreement.ratings import By, RatingsLike
-from dfar_toolkit.agreement.scales import in_order, scale
-from dfar_toolkit.agreement.slices import estimate_slices
+from dfar_toolkit.agreement.ratings import By, Ratings, RatingsLike
+from dfar_toolkit.agreement.scales import in_order, reading_order, scale
+from dfar_toolkit.agreement.slices import EstimateSlice, estimate_slices
 from dfar_toolkit.agreement.statistic import (
     ONE_VALUE,
     Ci,
@@ -66,9 +68,11 @@ def krippendorff_alpha(
         ratings: Long ratings, one row per item and rater; a frame or (item, rater, value) triples.
         level: Level of measurement of the values.
         distance: Squared differences of one's own, instead of a level: a symmetric matrix with one row per value in
-            use, in sorted order (or in that of ``order``), or a function of two arrays of numbers, or of two names.
+            use, in sorted order (texts that are all numbers by number) or in that of ``order``, or a function of two
+            arrays of numbers, or of two names.
         order: Names of the values from lowest to highest, for ordinal text; the rows of a ``distance`` matrix.
-        bounds: Ends of the scale for circular (U = high - low + 1) and bipolar; None: the values in use.
+        bounds: Ends of the scale for circular (U = high - low + 1) and bipolar; None: the lowest and the highest value
+            in use, that of single ratings too.
         item: Column of the item.
         rater: Column of the rater.
         value: Column of the value; null is a missing rating. Every level but nominal needs numbers (or ``order``).
@@ -109,6 +113,8 @@ def krippendorff_alpha(
         raise ValueError(f"krippendorff_alpha: level must be one of {', '.join(get_args(Level))}, found {level!r}")
     if distance is not None and level != "nominal":
         raise ValueError(f"krippendorff_alpha: give level or distance, not both; found level {level!r}")
+    if bounds is not None and level not in ("circular", "bipolar"):
+        raise ValueError(f"krippendorff_alpha: bounds is for level circular or bipolar, found level {level!r}")
     return estimate_slices(
         ratings,
         lambda counts: alpha_statistic(counts, level, distance=distance, order=order, bounds=bounds),
@@ -119,7 +125,17 @@ def krippendorff_alpha(
         group=group,
         by=by,
         estimator=estimate_alpha,
+        many=_by_sums(level, bounds) if distance is None and order is None and ci != "hayes-krippendorff" else None,
     )
+
+
+def _by_sums(
+    level: Level, bounds: tuple[float, float] | None
+) -> Callable[[Ratings, Resampling], list[EstimateSlice]] | None:
+    """Alpha without counts, where the level needs sums and ranks only; None elsewhere."""
+    if level == "ordinal" or level == "interval" or level == "circular":
+        return partial(alpha_of_many, level=level, bounds=bounds)
+    return None
 
 
 def estimate_alpha(statistic: Statistic, how: Resampling) -> Estimate:
@@ -138,12 +154,13 @@ def alpha_statistic(
     bounds: tuple[float, float] | None = None,
 ) -> Statistic:
     """Krippendorff's alpha of counted ratings."""
-    singles = int(counts.times.sum()) - counts.n_pairable if counts.groups is None else 0
     if distance is not None:
-        own = _by_distance(counts, distance, order)
-    else:
-        own = _by_level(counts.pairable(), scale(counts.values, counts.codes_in_use, level, order), level, bounds)
-    return replace(own, singles=singles)
+        return replace(_by_distance(counts, distance, order), singles=counts.n_lone_units)
+    used = counts.codes_in_use
+    x = scale(counts.values, used, level, order)
+    # The ends of the whole scale, by single ratings too: a draw must not have others than the data.
+    whole = ends(x[used], bounds) if level in ("circular", "bipolar") else None
+    return replace(_by_level(counts.pairable(), x, level, whole), singles=counts.n_lone_units)
 
 
 def _by_level(counts: Counts, x: Floats, level: Level, bounds: tuple[float, float] | None) -> Statistic:
@@ -165,8 +182,10 @@ def _by_distance(counts: Counts, distance: Distance, order: Sequence[str] | None
     used = counts.codes_in_use
     own = counts if order is None else in_order(counts, scale(counts.values, used, "ordinal", order))
     if order is None:
-        own = in_order(counts, np.arange(len(counts.values), dtype=np.float64))
-        own = replace(own, values=counts.values.gather(used))
+        sorted_ = reading_order(counts.values.gather(used))
+        x = np.full(len(counts.values), np.nan)
+        x[used[sorted_]] = np.arange(len(used))
+        own = replace(in_order(counts, x), values=counts.values.gather(used[sorted_]))
         table = given_table(distance, own.values, what="distance")
     else:
         ranks = own.values.to_numpy().astype(np.int64)
@@ -193,7 +212,7 @@ def _by_table(name: str, counts: Counts, table: Floats | None) -> Statistic:
 
 def _interval(name: str, counts: Counts, x: Floats) -> Statistic:
     """Interval level by moments: four numbers per item, however many values there are."""
-    x = x - np.median(x[counts.code])
+    x = x - (np.median(x[counts.code]) if len(counts.code) else 0)
     m = counts.n_ratings
     total = counts.per_pattern(counts.count * x[counts.code])
     deviation = x[counts.code] - (total / m)[counts.pattern]
@@ -204,13 +223,6 @@ def _interval(name: str, counts: Counts, x: Floats) -> Statistic:
         name, counts, unit, alpha_of_moments, ONE_VALUE, metric=lambda a, b: np.square(x[a] - x[b]),
         slope_of=lambda sums: alpha_of_moments(sums, 0),
     )  # fmt: skip
-
-
-def alpha_of_moments(sums: Floats, less: int = 1) -> Floats:
-    """Interval alpha of the sums (B, 4) of disagreement within items, ratings, their values and squared values."""
-    w, n, s, q = sums.T
-    value: Floats = 1 - (n - less) * w / (2 * (n * q - s**2))
-    return value
 
 
 def _circular(name: str, counts: Counts, x: Floats, bounds: tuple[float, float] | None) -> Statistic:

@@ -11,7 +11,7 @@ import polars as pl
 from dfar_toolkit.agreement.counting import Counts, Floats
 from dfar_toolkit.agreement.distances import LARGEST, Weights, disagreement_weights, given_table, named
 from dfar_toolkit.agreement.ratings import shown
-from dfar_toolkit.agreement.scales import numbers_of
+from dfar_toolkit.agreement.scales import numbers_of, reading_order, texts_of
 from dfar_toolkit.errors import TableError
 
 
@@ -55,7 +55,8 @@ def offered_values(
 
     Args:
         in_use: The distinct values in use (V,), sorted.
-        weights: Name of the weights, a matrix of agreement weights over the categories, a function, or None.
+        weights: Name of the weights, a matrix of agreement weights over the categories (in the order of ``order`` or
+            ``categories``, else of the sorted values), a function, or None.
         order: Categories from lowest to highest; their ranks are then the numbers that weights go by.
         categories: Categories on offer, in any order; None: those in use, or those of ``order``.
 
@@ -64,11 +65,13 @@ def offered_values(
 
     Raises:
         TableError: A value in use is not among those on offer, or is no number where weights need numbers.
-        ValueError: Weights that are none.
+        ValueError: Weights that are none, or both ``order`` and ``categories``.
     """
-    if order is not None and len(set(map(str, order))) < len(order):
+    if order is not None and categories is not None:
+        raise ValueError("agreement: give order or categories, not both; order names the categories on offer")
+    if order is not None and len(set(texts_of(order, in_use))) < len(order):
         raise ValueError(f"agreement: order names a value twice: {', '.join(map(str, order))}")
-    names = [str(name) for name in (order if order is not None else categories or ())]
+    names = texts_of(order if order is not None else categories or (), in_use)
     if names:
         _check_offered(in_use, names, "order" if order is not None else "categories")
     if weights is None:
@@ -85,8 +88,10 @@ def offered_values(
 
 def _all_categories(in_use: pl.Series, names: list[str]) -> pl.Series:
     if not names:
-        return in_use
-    return pl.Series(list(dict.fromkeys(names)), dtype=pl.String)
+        return in_use.gather(reading_order(in_use))
+    every = pl.Series(list(dict.fromkeys(names)), dtype=pl.String)
+    typed = every.cast(in_use.dtype, strict=False)
+    return every if typed.null_count() else typed
 
 
 def _weighted(
@@ -98,6 +103,7 @@ def _weighted(
         x = np.arange(len(every), dtype=np.float64) + 1
     elif name is not None:
         x = numbers_of(every, f"weights {name!r}")
+        _check_numbers(every, x, name)
         every = every.gather(np.argsort(x, kind="stable"))
         x = np.sort(x)
     texts = every.cast(pl.String).to_list()
@@ -111,6 +117,16 @@ def _weighted(
         raise ValueError("agreement: weights must be agreement weights, 1 on the diagonal and at most 1 elsewhere; "
                          "found others (disagreement weights d become 1 - d / d.max())")  # fmt: skip
     return 1 - given, place
+
+
+def _check_numbers(every: pl.Series, x: Floats, name: str) -> None:
+    """Two names of one number would be one category by the weights and two by their number; ratios need a true zero."""
+    found, place, count = np.unique(x, return_inverse=True, return_counts=True)
+    if len(found) < len(x):
+        twice = ", ".join(f'"{shown(v)}"' for v in every.filter(count[place] > 1).head(4))
+        raise TableError(f"weights {name!r} go by numbers; several values are one number ({twice}); write them alike.")
+    if name == "ratio" and (x < 0).any():
+        raise TableError(f"weights 'ratio' need values of at least 0; found {x.min():g}; use weights 'quadratic'.")
 
 
 def _check_offered(in_use: pl.Series, names: list[str], argument: str) -> None:

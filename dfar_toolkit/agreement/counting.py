@@ -7,9 +7,9 @@ probability about $N^2 / 2^{65}$ (1e-7 for two million items), and would then be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,13 @@ class Counts:
         return int(self.times[self.pairs > 0].sum())
 
     @property
+    def n_lone_units(self) -> int:
+        """Number of units, groups where there are any, in which no item has two ratings."""
+        if self.groups is None:
+            return int(self.times.sum()) - self.n_pairable
+        return len(np.unique(self.groups)) - len(np.unique(self.groups[self.pairs > 0]))
+
+    @property
     def n_values_in_use(self) -> int:
         """Number of distinct values given."""
         return len(self.codes_in_use)
@@ -119,16 +126,51 @@ def count_ratings(ratings: Ratings) -> list[Slice]:
     Raises:
         TableError: The same rater stands twice on an item, or an item stands in two groups.
     """
-    bits = min(len(ratings.raters).bit_length(), _FIELD)
-    per_word = _WORD // bits if bits else 1
-    n_words = -(-len(ratings.values) // per_word)
-    packed = n_words <= _WORDS
-    words = _words(ratings, bits, per_word) if packed else []
+    packing = packing_of(len(ratings.values), len(ratings.raters))
+    words = _words(ratings, packing) if packing.fits else []
     items = per_item(ratings, words)
-    if packed and (items["len"].max() or 0) < 2**bits:
-        names = [f"word{k}" for k in range(n_words)]
-        return list(_from_words(ratings, items, names, bits, per_word))
-    return list(_from_entries(ratings, items))
+    if packing.holds(items["len"].max()):
+        by = by_names(ratings)
+        keys = [*by, *(["group"] if ratings.has_group else []), *packing.names]
+        patterns = items.group_by(keys).agg(pl.len().alias("times")) if words else items.with_columns(times=1)
+        return list(from_patterns(ratings, patterns, packing))
+    # Text has its code looked up on the way; the place of a number among many is found faster by ranking them at once.
+    code = value_code(ratings.values) if ratings.values.dtype == pl.String else pl.col("value")
+    cells = ratings.frame.select(*by_names(ratings), pl.col("item").hash(0).alias("key"), code.alias("code"))
+    return list(from_entries(ratings, items, cells.collect(engine="streaming")))
+
+
+class Packing(NamedTuple):
+    """The counts of an item as ``n_words`` integers: ``per_word`` values a word, ``bits`` bits a value."""
+
+    bits: int
+    per_word: int
+    n_words: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the words are few enough to be worth their while."""
+        return self.n_words <= _WORDS
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the words."""
+        return [f"word{k}" for k in range(self.n_words)]
+
+    def holds(self, most: Any) -> bool:
+        """Whether no item has more ratings (at most ``most``, None for no item) than a value's bits can count."""
+        return self.fits and int(most or 0) < 2**self.bits
+
+    def place(self, code: int) -> tuple[int, int]:
+        """The word of a value, and the shift of its bits in it."""
+        return code // self.per_word, self.bits * (code % self.per_word)
+
+
+def packing_of(n_values: int, n_raters: int) -> Packing:
+    """The packing of the counts of so many values by so many raters."""
+    bits = min(n_raters.bit_length(), _FIELD)
+    per_word = _WORD // bits if bits else 1
+    return Packing(bits, per_word, -(-n_values // per_word))
 
 
 def value_code(values: pl.Series) -> pl.Expr:
@@ -138,20 +180,35 @@ def value_code(values: pl.Series) -> pl.Expr:
     return pl.col("value").map_batches(values.search_sorted, return_dtype=pl.UInt32, is_elementwise=True)
 
 
-def per_item(ratings: Ratings, words: list[pl.Expr]) -> pl.DataFrame:
-    """One row per item: ``by`` columns, ``key`` (hash), ``len``, summed words, ``group`` (hash); repeats refused."""
+def per_item(ratings: Ratings, columns: Sequence[pl.Expr], aggregates: Sequence[pl.Expr] | None = None) -> pl.DataFrame:
+    """One row per item, repeats refused.
+
+    Args:
+        ratings: The ratings.
+        columns: What is added up over the ratings of an item.
+        aggregates: Other aggregates of these columns than their sums.
+
+    Returns:
+        ``by`` columns, ``key`` (hash of the item), ``len``, the aggregates, ``group`` (hash) where there are groups.
+    """
     by = by_names(ratings)
     group = [pl.col("group").hash(0)] if ratings.has_group else []
     bits = rater_bits(ratings.raters)
-    grouped = ratings.frame.select(*by, pl.col("item").hash(0).alias("key"), *bits, *words, *group).group_by(*by, "key")
-    items = grouped.agg(
-        pl.len(),
-        *(pl.col(bit.meta.output_name()).bitwise_or() for bit in bits),
-        *(pl.col(word.meta.output_name()).sum() for word in words),
-        *([pl.col("group").min(), pl.col("group").max().alias("group_max")] if group else []),
-    ).collect(engine="streaming")
+    key = pl.col("item").hash(0).alias("key")
+    sums = [pl.col(column.meta.output_name()).sum() for column in columns]
+    items = (
+        ratings.frame.select(*by, key, *bits, *columns, *group)
+        .group_by(*by, "key")
+        .agg(
+            pl.len(),
+            *(pl.col(bit.meta.output_name()).bitwise_or() for bit in bits),
+            *(sums if aggregates is None else aggregates),
+            *([pl.col("group").min(), pl.col("group").max().alias("group_max")] if group else []),
+        )
+        .collect(engine="streaming")
+    )
     check_items(ratings, items)
-    return items
+    return items.drop(bit.meta.output_name() for bit in bits)
 
 
 def by_names(ratings: Ratings) -> list[str]:
@@ -164,29 +221,35 @@ def key_frame(ratings: Ratings, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.head(1).select(pl.col(b).alias(name) for b, name in zip(by_names(ratings), ratings.by, strict=True))
 
 
-def _words(ratings: Ratings, bits: int, per_word: int) -> list[pl.Expr]:
+def _words(ratings: Ratings, packing: Packing) -> list[pl.Expr]:
     """Column k holds 2 ** (bits * place) for the values of word k, and 0 for the others."""
     code = value_code(ratings.values)
-    places = np.arange(len(ratings.values))
+    places = [packing.place(c) for c in range(len(ratings.values))]
     words = []
-    for k in range(-(-len(places) // per_word)):
-        shift = bits * (places - k * per_word)
-        here = (places // per_word) == k
-        table = pl.Series(np.where(here, 1 << np.where(here, shift, 0), 0), dtype=pl.Int64)
-        words.append(code.map_batches(table.gather, return_dtype=pl.Int64, is_elementwise=True).alias(f"word{k}"))
+    for k, name in enumerate(packing.names):
+        table = pl.Series([1 << shift if word == k else 0 for word, shift in places], dtype=pl.Int64)
+        words.append(code.map_batches(table.gather, return_dtype=pl.Int64, is_elementwise=True).alias(name))
     return words
 
 
-def _from_words(ratings: Ratings, items: pl.DataFrame, names: list[str], bits: int, per_word: int) -> Iterator[Slice]:
-    """Few values: the distinct words are the patterns."""
+def from_patterns(ratings: Ratings, patterns: pl.DataFrame, packing: Packing) -> Iterator[Slice]:
+    """Few values: the distinct words are the patterns.
+
+    Args:
+        ratings: The ratings behind them.
+        patterns: ``by`` columns, ``group`` (hash) where there are groups, the words, and ``times``.
+        packing: How the words hold the counts.
+
+    Yields:
+        The slices, sorted by ``by``, their patterns sorted by group and words.
+    """
     by = by_names(ratings)
-    keys = [*by, *(["group"] if ratings.has_group else []), *names]
-    patterns = items.group_by(keys).agg(pl.len().alias("times")).sort(keys) if names else items.with_columns(times=1)
-    for rows in _parts(patterns, by):
+    keys = [*by, *(["group"] if ratings.has_group else []), *packing.names]
+    for rows in _parts(patterns.sort(keys) if keys else patterns, by):
         cells = []
         for value in range(len(ratings.values)):
-            word = rows[names[value // per_word]].to_numpy()
-            field = (word >> (bits * (value % per_word))) & ((1 << bits) - 1)
+            word, shift = packing.place(value)
+            field = (rows[packing.names[word]].to_numpy() >> shift) & ((1 << packing.bits) - 1)
             found = np.flatnonzero(field)
             cells.append(np.stack([found, np.full(len(found), value), field[found]]))
         pattern, code, count = np.concatenate(cells or [np.empty((3, 0), dtype=np.int64)], axis=1)
@@ -203,14 +266,18 @@ def _from_words(ratings: Ratings, items: pl.DataFrame, names: list[str], bits: i
         yield Slice(key_frame(ratings, rows), counts)
 
 
-def _from_entries(ratings: Ratings, items: pl.DataFrame) -> Iterator[Slice]:
-    """Any number of values: one sort of the cells (item, value), no pattern but the item."""
+def from_entries(ratings: Ratings, items: pl.DataFrame, cells: pl.DataFrame) -> Iterator[Slice]:
+    """Any number of values: one sort of the cells (item, value), no pattern but the item.
+
+    Args:
+        ratings: The ratings behind them.
+        items: ``by`` columns, ``key``, and ``group`` (hash) where there are groups: one row per item.
+        cells: ``by`` columns, ``key`` and ``code`` (of a text; a number itself) of each rating.
+
+    Yields:
+        The slices, sorted by ``by``.
+    """
     by = by_names(ratings)
-    # Text has its code looked up on the way; the place of a number among many is found faster by ranking them at once.
-    code = value_code(ratings.values) if ratings.values.dtype == pl.String else pl.col("value")
-    cells = ratings.frame.select(*by, pl.col("item").hash(0).alias("key"), code.alias("code")).collect(
-        engine="streaming"
-    )
     slices = cells.partition_by(by, as_dict=True) if by else {(): cells}
     for rows in _parts(items.sort(*by, "key"), by):
         own = slices[rows.select(by).row(0) if by else ()]

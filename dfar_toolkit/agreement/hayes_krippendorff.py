@@ -17,6 +17,8 @@ NARROW: Final = (
     "interval too narrow: it covers 69 to 90 % where 95 % is asked for, as pairs of one item are drawn as independent"
 )
 
+_CELLS: Final = 4_000_000  # draws times distinct differences held at once
+
 
 def hayes_krippendorff(found: Estimate, statistic: Statistic, how: Resampling) -> Estimate:
     r"""The interval of Hayes and Krippendorff around a value of alpha.
@@ -46,7 +48,9 @@ def hayes_krippendorff(found: Estimate, statistic: Statistic, how: Resampling) -
     pairs = int(statistic.counts.times @ statistic.counts.pairs / 2)
     observed = float(delta @ share)
     rng = np.random.default_rng(how.seed)
-    drawn = rng.multinomial(pairs, share, size=how.n_boot) @ delta / pairs
+    step = max(1, _CELLS // len(share))
+    sizes = [min(step, how.n_boot - start) for start in range(0, how.n_boot, step)]
+    drawn = np.concatenate([rng.multinomial(pairs, share, size=size) @ delta for size in sizes]) / pairs
     values = 1 - (1 - found.value) * drawn / observed if observed > 0 else np.ones(how.n_boot)
     tail = (1 - how.confidence) / 2
     low, high = (float(end) for end in np.quantile(values, [tail, 1 - tail]))

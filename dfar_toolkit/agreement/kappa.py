@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import polars as pl
 
 from dfar_toolkit.agreement.categories import offered_values
@@ -195,8 +196,9 @@ def pairs_frame(
     ratings: Ratings, how: Resampling, *, weights: Weights | None = None, order: Sequence[str] | None = None
 ) -> pl.DataFrame:
     """Cohen's kappa of every pair of raters of checked ratings."""
-    table = offered_values(ratings.values, weights, order=order).table
-    return _pairs_frame(ratings, count_pairs(ratings), cohen_statistic, table, how)
+    slices = count_pairs(ratings)
+    tables = _tables(ratings, slices, weights, order)
+    return _pairs_frame(ratings, slices, cohen_statistic, tables, how)
 
 
 def _of_two(
@@ -214,14 +216,28 @@ def _of_two(
     for part in slices:
         if part.n_raters != 2:
             raise _not_two(name, part.n_raters, _where(part.key))
-    table = offered_values(ratings.values, weights, order=order).table
+    tables = _tables(ratings, slices, weights, order)
     if not ratings.by:
-        return estimate_pair(of_pair(slices[0].pairs[0], table), how)
-    return _pairs_frame(ratings, slices, of_pair, table, how).drop("rater_a", "rater_b")
+        return estimate_pair(of_pair(slices[0].pairs[0], tables[0]), how)
+    return _pairs_frame(ratings, slices, of_pair, tables, how).drop("rater_a", "rater_b")
+
+
+def _tables(
+    ratings: Ratings, slices: list[PairSlice], weights: Weights | None, order: Sequence[str] | None
+) -> list[Floats | None]:
+    """Disagreement (V, V) for each slice: named weights go by the values in use there, a matrix by all of them."""
+    if weights is None or order is not None or not isinstance(weights, str):
+        return [offered_values(ratings.values, weights, order=order).table] * len(slices)
+    tables: list[Floats | None] = []
+    for part in slices:
+        table = np.zeros((len(ratings.values), len(ratings.values)))
+        table[np.ix_(part.used, part.used)] = offered_values(ratings.values.gather(part.used), weights).table
+        tables.append(table)
+    return tables
 
 
 def _pairs_frame(
-    ratings: Ratings, slices: list[PairSlice], of_pair: OfPair, table: Floats | None, how: Resampling
+    ratings: Ratings, slices: list[PairSlice], of_pair: OfPair, tables: list[Floats | None], how: Resampling
 ) -> pl.DataFrame:
     """One row per pair: ``by`` columns, the raters, the estimate."""
     clash = [name for name in ratings.by if name in (*ESTIMATE_SCHEMA, "rater_a", "rater_b")]
@@ -230,7 +246,11 @@ def _pairs_frame(
     pairs = [pair for part in slices for pair in part.pairs]
     first = ratings.raters.gather([pair.first for pair in pairs]).alias("rater_a")
     second = ratings.raters.gather([pair.second for pair in pairs]).alias("rater_b")
-    found = estimates_frame(estimate_pair(of_pair(pair, table), how) for pair in pairs)
+    found = estimates_frame(
+        estimate_pair(of_pair(pair, table), how)
+        for part, table in zip(slices, tables, strict=True)
+        for pair in part.pairs
+    )
     frame = pl.concat([pl.DataFrame([first, second]), found], how="horizontal")
     if not ratings.by:
         return frame

@@ -36,11 +36,12 @@ class Pair(NamedTuple):
 
 
 class PairSlice(NamedTuple):
-    """One combination of the ``by`` columns, its number of raters and their pairs."""
+    """One combination of the ``by`` columns, its number of raters, their pairs, and the values in use (indices)."""
 
     key: pl.DataFrame
     n_raters: int
     pairs: list[Pair]
+    used: Ints
 
 
 def count_pairs(ratings: Ratings) -> list[PairSlice]:
@@ -64,7 +65,18 @@ def count_pairs(ratings: Ratings) -> list[PairSlice]:
     by = by_names(ratings)
     tables = _joined(ratings).partition_by([*by, "first", "second"], maintain_order=True, as_dict=True)
     present = ratings.frame.select(*by, _rater_code(ratings)).unique().sort(*by, "first").collect(engine="streaming")
-    return list(_listed(ratings, present, tables))
+    return list(_listed(ratings, present, tables, _values_of(ratings)))
+
+
+def _values_of(ratings: Ratings) -> dict[tuple[object, ...], Ints]:
+    """The values in use in each slice, as indices."""
+    by = by_names(ratings)
+    if not by:
+        return {(): np.arange(len(ratings.values))}
+    code = value_code(ratings.values).alias("code")
+    found = ratings.frame.select(*by, code).unique().sort(*by, "code").collect(engine="streaming")
+    parts = found.partition_by(by, as_dict=True)
+    return {where: part["code"].to_numpy().astype(np.int64) for where, part in parts.items()}
 
 
 def estimate_pair(statistic: Statistic, how: Resampling) -> Estimate:
@@ -124,7 +136,10 @@ def _joined(ratings: Ratings) -> pl.DataFrame:
 
 
 def _listed(
-    ratings: Ratings, present: pl.DataFrame, tables: dict[tuple[object, ...], pl.DataFrame]
+    ratings: Ratings,
+    present: pl.DataFrame,
+    tables: dict[tuple[object, ...], pl.DataFrame],
+    values: dict[tuple[object, ...], Ints],
 ) -> Iterator[PairSlice]:
     by = by_names(ratings)
     for rows in present.partition_by(by, maintain_order=True) if by else [present]:
@@ -133,7 +148,7 @@ def _listed(
             Pair(first, second, *_counts(ratings, tables.get((*where, first, second))))
             for first, second in combinations(rows["first"].to_list(), 2)
         ]
-        yield PairSlice(key_frame(ratings, rows), len(rows), pairs)
+        yield PairSlice(key_frame(ratings, rows), len(rows), pairs, values.get(where, np.arange(0)))
 
 
 def _counts(ratings: Ratings, table: pl.DataFrame | None) -> tuple[Counts, Ints]:

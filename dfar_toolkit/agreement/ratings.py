@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import narwhals.stable.v2 as nw
 import polars as pl
@@ -15,6 +15,7 @@ from dfar_toolkit.tables import UNKNOWN_ANNOTATOR
 RatingsLike = Any  # a polars frame, anything narwhals knows, or an iterable of (item, rater, value)
 By = str | Sequence[str] | None
 
+LARGEST_SQUARED: Final = 1e150  # numbers from here on are listed, whatever their number: their squares overflow
 _ADVICE: Final = "name another with item=, rater= or value=, or turn wide data round with from_wide()"
 
 
@@ -24,7 +25,7 @@ class Ratings:
 
     ``frame`` is lazy and holds ``item, rater, value`` (none of them null), ``group`` where groups were asked for,
     ``rating_id`` where the data has it, and the columns of ``by``. ``values`` (V,) and ``raters`` (R,) are the distinct
-    values and raters in use, sorted.
+    values and raters in use, sorted; ``values`` is empty where there are more numbers than were to be ``listed``.
     """
 
     frame: pl.LazyFrame
@@ -34,6 +35,7 @@ class Ratings:
     has_rating_id: bool
     by: tuple[str, ...]
     notes: tuple[str, ...]
+    listed: bool = True
 
 
 def read_ratings(
@@ -44,6 +46,7 @@ def read_ratings(
     value: str = "value",
     group: str | None = None,
     by: By = None,
+    most: int | None = None,
 ) -> Ratings:
     """Check ratings and bring them into one shape; missing values are left out, NaN among them counted in the notes.
 
@@ -54,6 +57,7 @@ def read_ratings(
         value: Column of the value.
         group: Column of the resampling unit of the item, or None.
         by: Column or columns whose values tell the slices apart.
+        most: Distinct finite numbers up to which they are listed, which sorts them; None: however many there are.
 
     Returns:
         The ratings, lazy, with the distinct values and raters.
@@ -64,9 +68,9 @@ def read_ratings(
     """
     columns = (by,) if isinstance(by, str) else tuple(by or ())
     needed = (item, rater, value, *([group] if group is not None else []), *columns)
-    source = _as_lazy(ratings, (item, rater, value), needed)
+    source = as_lazy(ratings, (item, rater, value), needed)
     schema = source.collect_schema()
-    _check_columns(schema, {"item": item, "rater": rater, "value": value, "group": group}, columns)
+    check_columns(schema, {"item": item, "rater": rater, "value": value, "group": group}, columns)
     has_rating_id = "rating_id" in schema and "rating_id" not in (item, rater, value)
     selected = {"item": _key(item, schema), "rater": _key(rater, schema), "value": _plain(value, schema)}
     if group is not None:
@@ -78,13 +82,19 @@ def read_ratings(
     if asks:
         selected["question"] = pl.col("question")
     frame = source.select(**selected, **slices)
-    values, raters, n_nan = _domains(frame, asks=asks, names=(item, rater, group))
-    _check_known(raters)
-    kept = frame.filter(pl.col("value").is_not_null())
-    if n_nan:
-        kept = kept.filter(pl.col("value").is_not_nan())
-    note = f"{n_nan} NaN value{'s' if n_nan != 1 else ''} taken as missing"
-    return Ratings(kept, values, raters, group is not None, has_rating_id, columns, (note,) if n_nan else ())
+    rated = frame.filter(pl.col("value").is_not_null())
+    if asks:
+        _check_question(rated)
+    # One query after the other: together they would share, and hold, the whole scan.
+    found = _values(rated, most)
+    raters = _raters(rated, names=(item, rater, group))
+    if len(raters) and all(is_unknown(rater) for rater in raters):
+        raise all_unknown(raters[0])
+    if found.n_nan:
+        rated = rated.filter(pl.col("value").is_not_nan())
+    return Ratings(
+        rated, found.values, raters, group is not None, has_rating_id, columns, nan_notes(found.n_nan), found.listed
+    )
 
 
 def from_wide(
@@ -114,7 +124,7 @@ def from_wide(
         >>> from_wide(pl.DataFrame({"item_id": ["x"], "ann": ["yes"], "bob": ["no"]})).rows()
         [('x', 'ann', 'yes'), ('x', 'bob', 'no')]
     """
-    source = _as_lazy(frame, (item, rater, value), None)
+    source = as_lazy(frame, (item, rater, value), None)
     schema = source.collect_schema()
     chosen = [name for name in schema if name != item] if raters is None else list(raters)
     for name in (item, *chosen):
@@ -131,14 +141,21 @@ def from_wide(
     return source.unpivot(on=chosen, index=item, variable_name=rater, value_name=value).collect()
 
 
-def _as_lazy(ratings: RatingsLike, names: tuple[str, str, str], needed: tuple[str, ...] | None) -> pl.LazyFrame:
+def foreign_lazy(ratings: RatingsLike) -> nw.LazyFrame[Any] | None:
+    """The data as a lazy narwhals frame of another engine than polars (PySpark, DuckDB, ...), or None."""
+    native = nw.from_native(ratings, pass_through=True)
+    if isinstance(native, nw.LazyFrame) and not isinstance(native.to_native(), pl.LazyFrame):
+        return native
+    return None
+
+
+def as_lazy(ratings: RatingsLike, names: tuple[str, str, str], needed: tuple[str, ...] | None) -> pl.LazyFrame:
     """The data as a polars LazyFrame; of another library's frame only the columns that are needed are converted."""
-    if isinstance(ratings, pl.LazyFrame):
-        return ratings
-    if isinstance(ratings, pl.DataFrame):
-        return ratings.lazy()
     native = nw.from_native(ratings, pass_through=True)
     if isinstance(native, nw.LazyFrame | nw.DataFrame):
+        own = native.to_native()
+        if isinstance(own, pl.LazyFrame | pl.DataFrame):
+            return own.lazy()
         narrow = _only(native, needed)
         try:
             eager = narrow.collect("polars") if isinstance(narrow, nw.LazyFrame) else narrow
@@ -182,7 +199,17 @@ def _from_triples(rows: list[Any], names: tuple[str, str, str]) -> pl.DataFrame:
     return pl.DataFrame(series)
 
 
-def _check_columns(schema: pl.Schema, names: dict[str, str | None], by: tuple[str, ...]) -> None:
+def check_columns(schema: Mapping[str, Any], names: Mapping[str, str | None], by: Sequence[str]) -> None:
+    """Refuse data that lack a column.
+
+    Args:
+        schema: The columns that are there.
+        names: The column of each role; None where the role is not used.
+        by: The columns to slice by.
+
+    Raises:
+        TableError: One of them is missing.
+    """
     for role, name in [*names.items(), *(("by", name) for name in by)]:
         if name is not None and name not in schema:
             raise TableError(f'agreement needs the column "{name}" ({role}); found {_quoted(list(schema))}; {_ADVICE}.')
@@ -192,7 +219,7 @@ def _key(name: str, schema: pl.Schema) -> pl.Expr:
     """An id column as text or numbers; categories as text, because their codes mean nothing outside their column."""
     dtype = schema[name]
     if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
-        raise TableError(f'the column "{name}" must hold one id per row; found {dtype}; use text or whole numbers.')
+        raise no_id(name, dtype)
     return pl.col(name) if dtype == pl.String or dtype.is_integer() else pl.col(name).cast(pl.String)
 
 
@@ -200,9 +227,7 @@ def _plain(name: str, schema: pl.Schema) -> pl.Expr:
     """The value column as text, whole numbers or floats."""
     dtype = schema[name]
     if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
-        raise TableError(
-            f'the column "{name}" must hold one text or number per row; found {dtype}; give each value its own row.'
-        )
+        raise no_value(name, dtype)
     if dtype == pl.Boolean:
         return pl.col(name).cast(pl.UInt8)
     if dtype.is_float() or dtype.is_decimal():
@@ -210,15 +235,42 @@ def _plain(name: str, schema: pl.Schema) -> pl.Expr:
     return pl.col(name) if dtype.is_integer() else pl.col(name).cast(pl.String)
 
 
-def _domains(
-    frame: pl.LazyFrame, *, asks: bool, names: tuple[str, str, str | None]
-) -> tuple[pl.Series, pl.Series, int]:
-    """Distinct values, distinct raters and the number of NaN values; refuses null ids and mixed questions."""
-    rated = frame.filter(pl.col("value").is_not_null())
-    if asks:
-        _check_question(rated)
-    # One query after the other: together they would share, and hold, the whole scan.
+class _Values(NamedTuple):
+    """The distinct values, sorted, unless they are too many to be listed, and the number of NaN values."""
+
+    values: pl.Series
+    n_nan: int
+    listed: bool
+
+
+def _values(rated: pl.LazyFrame, most: int | None) -> _Values:
+    dtype = rated.collect_schema()["value"]
+    if most is not None and dtype.is_numeric():
+        value = pl.col("value").cast(pl.Float64)
+        whole = value.filter(value.is_not_nan())
+        look = rated.select(
+            whole.approx_n_unique().alias("distinct"),
+            pl.max_horizontal(whole.max(), -whole.min()).alias("largest"),
+            value.is_nan().sum().alias("nan"),
+        ).collect(engine="streaming")
+        distinct, largest, n_nan = look.row(0)
+        # Far above the limit an estimate of the number says enough; near it the values are few, and are counted.
+        if distinct > 2 * most and largest < LARGEST_SQUARED:
+            return _Values(pl.Series(dtype=dtype), int(n_nan), False)
     by_value = rated.group_by("value").len().collect(engine="streaming")
+    n_nan = 0
+    if dtype.is_float():
+        nan = pl.col("value").is_nan()
+        n_nan = int(by_value.filter(nan)["len"].sum())
+        by_value = by_value.filter(~nan)
+    values = by_value["value"].sort()
+    few = most is None or not dtype.is_numeric() or len(values) <= most
+    listed = few or not (values.cast(pl.Float64).abs() < LARGEST_SQUARED).all()
+    return _Values(values if listed else values.clear(), n_nan, listed)
+
+
+def _raters(rated: pl.LazyFrame, *, names: tuple[str, str, str | None]) -> pl.Series:
+    """Distinct raters, sorted; refuses null ids."""
     by_rater = rated.group_by("rater").len().sort("rater").collect(engine="streaming")
     keys = ["item", *(["group"] if names[2] is not None else [])]
     null = pl.any_horizontal(pl.col(keys).is_null())
@@ -230,25 +282,14 @@ def _domains(
     }
     for name, count in missing.items():
         if count:
-            raise TableError(
-                f'the column "{name}" must name one on every row with a value; found {count} nulls; '
-                f"fill them or leave these rows out."
-            )
-    n_nan = 0
-    if by_value.schema["value"].is_float():
-        nan = pl.col("value").is_nan()
-        n_nan = int(by_value.filter(nan)["len"].sum())
-        by_value = by_value.filter(~nan)
-    return by_value["value"].sort(), by_rater["rater"], n_nan
+            raise null_ids(name, count)
+    return by_rater["rater"]
 
 
 def _check_question(rated: pl.LazyFrame) -> None:
     questions = rated.select("question").unique().sort("question").collect(engine="streaming")["question"]
     if len(questions) > 1:
-        raise TableError(
-            f"agreement is about one question; the ratings hold {len(questions)} "
-            f'({_quoted([str(q) for q in questions.head(4)])}); filter to one question, or give by="question".'
-        )
+        raise several_questions(questions)
 
 
 def is_unknown(rater: object) -> bool:
@@ -256,12 +297,45 @@ def is_unknown(rater: object) -> bool:
     return isinstance(rater, str) and (rater == UNKNOWN_ANNOTATOR or rater.endswith(f":{UNKNOWN_ANNOTATOR}"))
 
 
-def _check_known(raters: pl.Series) -> None:
-    if len(raters) and all(is_unknown(rater) for rater in raters):
-        raise TableError(
-            f"agreement needs to know who gave which rating; every rating is by an unknown annotator "
-            f'("{shown(raters[0])}"); give the raters\' ids if the data has them.'
-        )
+def nan_notes(n_nan: int) -> tuple[str, ...]:
+    """The note about NaN values, if there are any."""
+    return (f"{n_nan} NaN value{'s' if n_nan != 1 else ''} taken as missing",) if n_nan else ()
+
+
+def no_id(name: str, dtype: object) -> TableError:
+    """The refusal of an id column that holds no ids."""
+    return TableError(f'the column "{name}" must hold one id per row; found {dtype}; use text or whole numbers.')
+
+
+def no_value(name: str, dtype: object) -> TableError:
+    """The refusal of a value column that holds no single values."""
+    return TableError(
+        f'the column "{name}" must hold one text or number per row; found {dtype}; give each value its own row.'
+    )
+
+
+def null_ids(name: str | None, count: int) -> TableError:
+    """The refusal of rows with a value but without an id."""
+    return TableError(
+        f'the column "{name}" must name one on every row with a value; found {count} nulls; '
+        f"fill them or leave these rows out."
+    )
+
+
+def several_questions(questions: pl.Series) -> TableError:
+    """The refusal of ratings of several questions (Q,), sorted."""
+    return TableError(
+        f"agreement is about one question; the ratings hold {len(questions)} "
+        f'({_quoted([str(q) for q in questions.head(4)])}); filter to one question, or give by="question".'
+    )
+
+
+def all_unknown(rater: object) -> TableError:
+    """The refusal of ratings of which nobody knows who gave them."""
+    return TableError(
+        f"agreement needs to know who gave which rating; every rating is by an unknown annotator "
+        f'("{shown(rater)}"); give the raters\' ids if the data has them.'
+    )
 
 
 def shown(thing: object, width: int = 60) -> str:

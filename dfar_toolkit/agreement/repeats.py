@@ -8,7 +8,8 @@ true ids, so the verdict never rests on a hash.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -107,42 +108,73 @@ def _confirm_repeats(ratings: Ratings, keys: pl.Series) -> None:
     if not len(repeats):
         return
     unknown = repeats.filter(pl.Series([is_unknown(rater) for rater in repeats["rater"]], dtype=pl.Boolean))
-    if len(unknown):
-        raise TableError(_unknown_message(unknown))
     sets = repeats.filter("as_set")
-    raise TableError(_sets_message(sets, len(repeats)) if len(sets) else _twice_message(repeats))
+    told = next(kind for kind in (unknown, sets, repeats) if len(kind)).row(0, named=True)
+    raise repeats_error(Repeats(len(repeats), len(unknown), len(sets), told["item"], told["rater"], told["values"]))
 
 
-def _example(repeats: pl.DataFrame) -> str:
-    row = repeats.row(0, named=True)
-    values = ", ".join(shown(value) for value in row["values"])
-    return f'e.g. item "{shown(row["item"])}", rater "{shown(row["rater"])}": {values}'
+class Repeats(NamedTuple):
+    """How many (item, rater) pairs stand twice, and an example.
+
+    ``total`` pairs; ``unknown`` of them by a rater nobody knows, ``sets`` of them several values of one rating. The
+    example is of the first of these kinds that occurs, with its first values, sorted.
+    """
+
+    total: int
+    unknown: int
+    sets: int
+    item: object
+    rater: object
+    values: Sequence[object]
+
+    @property
+    def example(self) -> str:
+        """The pair and its values, on one line."""
+        values = ", ".join(shown(value) for value in self.values)
+        return f'e.g. item "{shown(self.item)}", rater "{shown(self.rater)}": {values}'
+
+
+def repeats_error(repeats: Repeats) -> TableError:
+    """The refusal of repeated (item, rater) pairs."""
+    if repeats.unknown:
+        return TableError(_unknown_message(repeats))
+    return TableError(_sets_message(repeats) if repeats.sets else _twice_message(repeats))
+
+
+def groups_error(torn: int, item: object, groups: Sequence[object]) -> TableError:
+    """The refusal of items (``torn`` of them) that stand in several groups."""
+    return TableError(
+        f"an item must stand in the same group on all its rows; {torn} do not "
+        f'(e.g. item "{shown(item)}" in {", ".join(shown(g) for g in groups[:3])}); give each item one group.'
+    )
 
 
 def _times(count: int) -> str:
     return f"{count} time{'s' if count != 1 else ''}"
 
 
-def _twice_message(repeats: pl.DataFrame) -> str:
+def _twice_message(repeats: Repeats) -> str:
     return (
-        f"the same rater rated an item twice, {_times(len(repeats))} ({_example(repeats)}); "
-        f"agreement needs one value per person and item: keep one of them, e.g. the first."
+        f"the same rater rated an item twice, {_times(repeats.total)} ({repeats.example}); agreement needs one value "
+        f'per person and item: keep one of them: without_repeats(ratings, keep="first"), at the command line '
+        f"--repeats first."
     )
 
 
-def _sets_message(sets: pl.DataFrame, total: int) -> str:
-    rest = f" ({total - len(sets)} further repeats are separate ratings)" if total > len(sets) else ""
+def _sets_message(repeats: Repeats) -> str:
+    further = repeats.total - repeats.sets
+    rest = f" ({further} further repeats are separate ratings)" if further else ""
     return (
         f"the same rater stands twice on an item because one person gave several values in one rating, "
-        f"{_times(len(sets))} ({_example(sets)}){rest}; agreement needs one value per person and item: keep the items "
-        f"with one value per person, or split the question into one yes/no question per value."
+        f"{_times(repeats.sets)} ({repeats.example}){rest}; agreement needs one value per person and item: keep the "
+        f"items with one value per person, or split the question into one yes/no question per value."
     )
 
 
-def _unknown_message(repeats: pl.DataFrame) -> str:
+def _unknown_message(repeats: Repeats) -> str:
     return (
         f"agreement needs to know who gave which rating; an unknown annotator has more than one rating on an item, "
-        f"{_times(len(repeats))} ({_example(repeats)}), which may be one person twice or several people; "
+        f"{_times(repeats.unknown)} ({repeats.example}), which may be one person twice or several people; "
         f"give the raters' ids, or leave these rows out."
     )
 
@@ -158,7 +190,4 @@ def _confirm_groups(ratings: Ratings, keys: pl.Series) -> None:
     )
     if len(torn):
         item, groups = torn.row(0)
-        raise TableError(
-            f"an item must stand in the same group on all its rows; {len(torn)} do not "
-            f'(e.g. item "{shown(item)}" in {", ".join(shown(g) for g in groups[:3])}); give each item one group.'
-        )
+        raise groups_error(len(torn), item, groups)

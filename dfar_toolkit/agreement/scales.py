@@ -51,8 +51,29 @@ def scale(values: pl.Series, used: Ints, level: str, order: Sequence[str] | None
     return position
 
 
+def texts_of(names: Sequence[object], values: pl.Series) -> list[str]:
+    """Names given by the caller, as ``values`` print theirs: 1 and True are "1" among integers, "1.0" among floats."""
+    if not values.dtype.is_numeric():
+        return [str(name) for name in names]
+    given = pl.Series([str(_whole(name)) for name in names], dtype=pl.String)
+    return given.cast(values.dtype, strict=False).cast(pl.String).fill_null(given).to_list()
+
+
+def _whole(name: object) -> object:
+    return int(name) if isinstance(name, bool | np.bool_ | float) and float(name).is_integer() else name
+
+
+def reading_order(values: pl.Series) -> Ints:
+    """The places of sorted values (V,) in the order of a matrix's rows: texts that are all numbers go by number."""
+    if values.dtype == pl.String and len(values):
+        numbers = values.cast(pl.Float64, strict=False)
+        if numbers.is_finite().fill_null(False).all():
+            return np.argsort(numbers.to_numpy(), kind="stable").astype(np.int64)
+    return np.arange(len(values), dtype=np.int64)
+
+
 def _ordered(used: pl.Series, order: Sequence[str]) -> Floats:
-    names = [str(name) for name in order]
+    names = texts_of(order, used)
     if len(set(names)) < len(names):
         raise ValueError(f"krippendorff_alpha: order names a value twice: {', '.join(names)}")
     rank = {name: float(i) for i, name in enumerate(names)}

@@ -129,9 +129,10 @@ def _by_spread(statistic: Statistic, how: Resampling) -> Estimate:
     found = estimate_statistic(statistic, how._replace(ci=None))
     found = replace(found, note="", method=str(how.ci))
     n = found.n_units
-    if np.isnan(found.value) or n < 2:
-        why = f"no interval: one unit ({found.unit}) only" if n == 1 else statistic.undefined
-        return replace(found, note=why if n else NO_PAIRS)
+    if np.isnan(found.value):
+        return replace(found, note=statistic.undefined if statistic.counts.n_pairable else NO_PAIRS)
+    if n < 2:
+        return replace(found, note=f"no interval: one unit ({found.unit}) only")
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = _left_out(statistic, found.value) if how.ci == "jackknife" else statistic.influence()
     if not np.isfinite(spread).all():
@@ -147,9 +148,11 @@ def _by_spread(statistic: Statistic, how: Resampling) -> Estimate:
 
 
 def standard_error(statistic: Statistic) -> float:
-    """The linearised standard error of a statistic, over its units."""
+    """The linearised standard error of a statistic, over its units; ``nan`` for fewer than two."""
     times = statistic.unit.times
     n = times.sum()
+    if n < 2:
+        return float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = statistic.influence()
     centred = spread - np.average(spread, weights=times)

@@ -25,9 +25,11 @@ FEW: Final = 8  # raters below which the interval is noted as rough
 
 
 def check_scope(how: Resampling) -> None:
-    """Refuse a scope that is none, and other intervals than the bootstrap over raters."""
+    """Refuse a scope that is none, no draws, and other intervals than the bootstrap over raters."""
     if how.scope not in ("items", "items+raters"):
         raise ValueError(f'agreement: scope must be "items" or "items+raters", found {how.scope!r}')
+    if how.ci in ("bootstrap", "hayes-krippendorff") and how.n_boot < 1:
+        raise ValueError(f"agreement: n_boot must be at least 1, found {how.n_boot}")
     if how.scope == "items+raters" and how.ci not in ("bootstrap", None):
         raise ValueError(f'agreement: scope "items+raters" has a bootstrap interval only, found ci={how.ci!r}')
 
@@ -44,15 +46,19 @@ def estimate_two_way(cells: Cells, statistic: Callable[[Counts], Statistic], how
         The estimate, scope ``items+raters``.
 
     Undefined:
-        As the statistic; without an interval for fewer than 4 raters, noted for fewer than 8.
+        As the statistic; without an interval for one item or group and for fewer than 4 raters, noted for fewer than 8.
     """
     patterns = _Patterns(cells)
     found = estimate_statistic(statistic(patterns.counts()), how._replace(ci=None))
     found = replace(found, scope="items+raters", n_units=patterns.n_units, unit=patterns.unit)
     n_raters = len(cells.raters)
-    if np.isnan(found.value) or how.ci is None:
+    if how.ci is None:
         return found
     found = replace(found, method="two-way bootstrap")
+    if np.isnan(found.value):
+        return found
+    if patterns.n_units < 2:
+        return replace(found, note=_joined(found.note, f"no interval: one unit ({patterns.unit}) only"))
     if n_raters < FEWEST:
         return replace(found, note=_joined(found.note, f"no interval over raters: {n_raters} of them, {FEWEST} needed"))
     rng = np.random.default_rng(how.seed)

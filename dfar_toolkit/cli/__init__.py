@@ -13,8 +13,9 @@ from typing import cast
 
 import typer
 
+from dfar_toolkit.cli.agreeing import agreement
 from dfar_toolkit.cli.data import build, card, check, sources
-from dfar_toolkit.cli.judging import agreement, compare, score
+from dfar_toolkit.cli.judging import compare, score
 from dfar_toolkit.cli.printing import one_line
 from dfar_toolkit.cli.show import demo, report, view
 from dfar_toolkit.errors import DfarError

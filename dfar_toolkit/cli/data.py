@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_args
 
 import typer
 
 from dfar_toolkit.cli.printing import print_json, print_table, say, usage
 
 if TYPE_CHECKING:
+    from dfar_toolkit.corpus.assemble import SplitMethod
     from dfar_toolkit.corpus.audit import AuditThresholds, Finding
 
 _WIDEST: Final = 70  # characters of an example in a table
@@ -63,6 +64,9 @@ def build(
         list[str] | None,
         typer.Option("--size", help="grouped: SPLIT=SHARE, such as test=0.2; the others share the rest."),
     ] = None,
+    labels: Annotated[
+        str, typer.Option(help="From ratings to labels: majority, soft, dawid_skene, one_coin, mace or glad.")
+    ] = "majority",
     seed: Annotated[int, typer.Option(min=0, help="Seed of pseudonyms and the grouped split.")] = 0,
     keep_ids: Annotated[bool, typer.Option("--keep-ids", help="Keep annotator ids as they are.")] = False,
     no_repair: Annotated[
@@ -77,22 +81,23 @@ def build(
 
     Example: dfar build dfar --raw raw/dfar --out out/dfar --split grouped
     """
+    from dfar_toolkit.agreement.labels.votes import Method
     from dfar_toolkit.corpus.assemble import BuildOptions, build_items
     from dfar_toolkit.errors import SourceError
     from dfar_toolkit.journeys.column_settings import mapping_from_settings
     from dfar_toolkit.sources import SOURCES, read_source
 
     _known("--accept", accept or ())
-    if split == "grouped":
-        options = BuildOptions(
-            "grouped", _sizes(size), seed, keep_ids, tuple(accept or ()), _thresholds(near, allow, length)
-        )
-    elif split == "published":
-        if size:
-            usage("--size goes with --split grouped")
-        options = BuildOptions("published", None, seed, keep_ids, tuple(accept or ()), _thresholds(near, allow, length))
-    else:
+    if labels not in get_args(Method):
+        usage(f"--labels must be one of {', '.join(get_args(Method))}, found {labels!r}")
+    if split not in ("published", "grouped"):
         usage(f"--split must be published or grouped, found {split!r}")
+    if size and split == "published":
+        usage("--size goes with --split grouped")
+    options = BuildOptions(
+        cast("SplitMethod", split), _sizes(size) if split == "grouped" else None, seed, keep_ids, tuple(accept or ()),
+        _thresholds(near, allow, length), labels=cast("Method", labels),
+    )  # fmt: skip
     settings = _pairs("--column", column)
     try:  # a mapping that contradicts itself was typed, not read
         columns = mapping_from_settings(settings, mapping=mapping) if column or mapping else None

@@ -1,18 +1,14 @@
-"""Commands that turn tables into numbers: agreement, score, compare."""
+"""Commands that turn outputs into numbers: score, compare."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from dfar_toolkit.cli.printing import interval, number, one_separator, percent, print_json, print_table, say, usage
 
-if TYPE_CHECKING:
-    import polars as pl
-
-_DEFAULT: Final = ("percent_agreement", "krippendorff_alpha", "gwet_ac1")  # what a table shows unasked
 _COUNTS: Final = ("missing_outputs", "failed_outputs", "no_gold")
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
@@ -25,91 +21,6 @@ Map = Annotated[str | None, typer.Option("--map", help="Rename the model's label
 Separator = Annotated[
     str | None, typer.Option(help="Separator of CSV files where it is not a comma.", callback=one_separator)
 ]
-
-
-def agreement(
-    ratings: Annotated[Path, typer.Argument(help="An items folder, or a long table with one row per rating.")],
-    item: Annotated[str, typer.Option(help="Column of the item.")] = "item_id",
-    rater: Annotated[str, typer.Option(help="Column of the annotator.")] = "annotator_id",
-    value: Annotated[str, typer.Option(help="Column of the value given.")] = "value",
-    group: Annotated[str | None, typer.Option(help="Column of the group that is resampled together.")] = None,
-    kind: Annotated[str, typer.Option(help="For a table: nominal, ordinal, interval or ratio.")] = "nominal",
-    order: Annotated[str | None, typer.Option(help="For ordinal words: their order, low,middle,high.")] = None,
-    question: Annotated[str | None, typer.Option(help="Only this question.")] = None,
-    by: Annotated[str | None, typer.Option(help="A column: statistics for each of its values.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="The whole family of coefficients.")] = False,
-    cross_check: Annotated[
-        bool, typer.Option("--cross-check", help="Alpha again by the krippendorff package.")
-    ] = False,
-    confidence: Confidence = 0.95,
-    n_boot: Draws = 2000,
-    seed: Seed = 0,
-    separator: Separator = None,
-    json: Json = False,
-) -> None:
-    """Compute how far annotators agree, with intervals over groups.
-
-    Example: dfar agreement demo/items --by split
-    """
-    from dfar_toolkit.journeys.agreement import agreement_of_folder, agreement_of_table, second_opinion
-
-    named = order.split(",") if order else None
-    if named and (len(set(named)) < len(named) or "" in named):
-        usage(f"--order wants every value once, found {order!r}")
-    if kind not in ("nominal", "ordinal", "interval", "ratio"):
-        usage(f"--kind must be nominal, ordinal, interval or ratio, found {kind!r}")
-    if ratings.is_dir():
-        table, checked, notes = agreement_of_folder(
-            ratings, question=question, everything=everything, by=by, confidence=confidence, n_boot=n_boot, seed=seed
-        )
-    else:
-        table, checked, notes = agreement_of_table(
-            ratings, item=item, rater=rater, value=value, group=group, kind=kind, question=question, order=named,
-            separator=separator, everything=everything, by=by, confidence=confidence, n_boot=n_boot, seed=seed,
-        )  # fmt: skip
-    for note in notes:
-        say(note)
-    if cross_check:
-        table = second_opinion(table, checked, by=by)
-        gaps = table["difference"].drop_nulls().abs().to_list()
-        say(f"krippendorff package: largest difference {max(gaps):.2e}" if gaps else "no alpha to cross-check")
-    if json:
-        print_json(table.to_dicts())
-    else:
-        _print_agreement(table, by=by, everything=everything, cross_check=cross_check, confidence=confidence)
-
-
-def _print_agreement(
-    table: pl.DataFrame, *, by: str | None, everything: bool, cross_check: bool, confidence: float
-) -> None:
-    """The default coefficients, or all of them; columns that say nothing here are left out."""
-    import polars as pl
-
-    if not everything:
-        family = table.height
-        table = table.filter(pl.col("statistic").is_in(_DEFAULT))
-        if table.height < family:
-            say(f"left out of this table: {family - table.height} rows, Fleiss' kappa and pairs (--all or --json)")
-    beside = [c for c in ("question", by, "rater_a", "rater_b") if c and c in table.columns and _used(table[c])]
-    extra = ["cross_check", "difference"] if cross_check else []
-    rows = [
-        [*(row[c] for c in beside), _statistic(row), row["value"], interval(row["low"], row["high"]), row["n"],
-         f"{row['n_units']} {row['unit']}", *(_exact(row[c]) for c in extra), row["note"]]
-        for row in table.iter_rows(named=True)
-    ]  # fmt: skip
-    print_table([*beside, "statistic", "value", f"{percent(confidence)} interval", "n", "over", *extra, "note"], rows)
-
-
-def _used(column: pl.Series) -> bool:
-    return column.null_count() < len(column)
-
-
-def _statistic(row: dict[str, object]) -> str:
-    return f"{row['statistic']} ({row['level']})" if row.get("level") else str(row["statistic"])
-
-
-def _exact(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else ""
 
 
 def score(

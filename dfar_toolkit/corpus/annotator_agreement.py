@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
-from dfar_toolkit.agreement import agreement_table
+from dfar_toolkit.agreement import agreement_table, set_alpha
+from dfar_toolkit.agreement.statistic import Ci, Scope
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.estimate import Estimate, estimates_frame
+from dfar_toolkit.estimate import Estimate, Interval, estimates_frame
 from dfar_toolkit.tables import UNKNOWN_ANNOTATOR
+
+_SET_DISTANCES: Final[tuple[Literal["jaccard", "masi"], ...]] = ("jaccard", "masi")
 
 
 class SingleValued(NamedTuple):
@@ -38,6 +41,8 @@ def folder_agreement(
     """
     parts = single_valued_questions(with_units(annotations, items), questions)
     tables = [_or_refused(part, n_boot=n_boot, seed=seed) for part in parts]
+    if parts:
+        tables += set_statistics(with_units(annotations, items), questions, n_boot=n_boot, seed=seed)
     return pl.concat(tables, how="diagonal_relaxed") if tables else pl.DataFrame()
 
 
@@ -46,8 +51,7 @@ def _or_refused(part: SingleValued, *, n_boot: int, seed: int) -> pl.DataFrame:
     try:
         return statistics_of([part], n_boot=n_boot, seed=seed)
     except TableError as refusal:
-        nan, n = float("nan"), part.ratings["item_id"].n_unique()
-        refused = Estimate("Krippendorff's alpha", nan, nan, nan, n, n, note=str(refusal))
+        refused = _refused("Krippendorff's alpha", part.ratings, refusal)
         beside = {"question": part.question, "statistic": "krippendorff_alpha", "level": part.kind}
         return estimates_frame([refused], beside=[beside])
 
@@ -103,7 +107,10 @@ def statistics_of(
     parts: list[SingleValued],
     *,
     everything: bool = False,
+    pairs: bool | None = None,
     by: str | None = None,
+    ci: Ci | None = "bootstrap",
+    scope: Scope = "items",
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
@@ -111,9 +118,40 @@ def statistics_of(
     """The agreement table of every part, with its question in front."""
     tables = [
         agreement_table(
-            part.ratings, kind=part.kind, order=part.order, group="group", everything=everything, by=by,
-            confidence=confidence, n_boot=n_boot, seed=seed,
+            part.ratings, kind=part.kind, order=part.order, group="group", everything=everything, pairs=pairs, by=by,
+            ci=ci, scope=scope, confidence=confidence, n_boot=n_boot, seed=seed,
         ).select(pl.lit(part.question).alias("question"), pl.all())
         for part in parts
     ]  # fmt: skip
     return pl.concat(tables, how="diagonal_relaxed")
+
+
+def set_statistics(
+    rows: pl.DataFrame,
+    questions: pl.DataFrame,
+    *,
+    ci: Interval | None = "bootstrap",
+    confidence: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> list[pl.DataFrame]:
+    """Alpha of whole sets, by Jaccard and MASI distance, for questions where one person may give several values."""
+    found = []
+    for name in questions.filter(pl.col("kind") == "set")["question"]:
+        ratings = rows.filter(pl.col("question") == name)
+        for distance in _SET_DISTANCES if ratings.height else ():
+            try:
+                alpha = set_alpha(
+                    ratings, distance=distance, group="group", ci=ci, confidence=confidence, n_boot=n_boot, seed=seed
+                )
+            except TableError as refusal:
+                alpha = _refused(f"Krippendorff's alpha ({distance})", ratings, refusal)
+            beside = {"question": name, "statistic": "set_alpha", "level": distance}
+            found += [estimates_frame([alpha], beside=[beside])] if isinstance(alpha, Estimate) else []
+    return found
+
+
+def _refused(name: str, ratings: pl.DataFrame, refusal: TableError) -> Estimate:
+    """An undefined statistic with the words of a refusal."""
+    nan, n = float("nan"), ratings["item_id"].n_unique()
+    return Estimate(name, nan, nan, nan, n, n, note=str(refusal))

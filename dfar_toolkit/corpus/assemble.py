@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
+from dfar_toolkit.agreement.labels.votes import Method
 from dfar_toolkit.corpus.annotator_agreement import folder_agreement
 from dfar_toolkit.corpus.audit import AuditThresholds, Finding, audit, gate
 from dfar_toolkit.corpus.card import render_card
@@ -20,7 +21,7 @@ from dfar_toolkit.corpus.leaks import mark_leaks
 from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
 from dfar_toolkit.corpus.records import near_or_sampled
 from dfar_toolkit.corpus.split import SPLIT_NAME, completed_sizes, grouped_split
-from dfar_toolkit.corpus.targets import aggregate
+from dfar_toolkit.corpus.targets import aggregate, relabelled
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.files.digest import table_digest
 from dfar_toolkit.files.items import (
@@ -44,7 +45,7 @@ _TOOLS: Final = ("dfar-toolkit", "polars", "numpy", "rensa", "ftfy")
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How to build: the split, what may pass the gate, whose ids are kept."""
+    """How to build: the split, what may pass the gate, whose ids are kept, how ratings become labels."""
 
     split: SplitMethod = "published"
     sizes: Mapping[str, float] | None = None
@@ -53,6 +54,7 @@ class BuildOptions:
     accept: tuple[str, ...] = ()
     thresholds: AuditThresholds = field(default_factory=AuditThresholds)
     n_boot: int = 2000
+    labels: Method = "majority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,8 @@ def _tables(source: SourceTables, options: BuildOptions) -> dict[str, pl.DataFra
     questions = conform(source.questions, "questions", where=where)
     annotations = conform(annotations, "annotations", where=where)
     targets = aggregate(annotations, questions)
+    if options.labels != "majority":
+        targets = relabelled(targets, annotations, questions, method=options.labels, seed=options.seed)
     primary = str(questions["question"][0])
     items = _with_target(source.items, targets.filter(pl.col("question") == primary))
     items = items.join(
@@ -288,6 +292,7 @@ def _manifest(
         "groups": grouped.groups,
         "annotators": annotator_facts(tables["annotations"], tables["raters"], pseudonymous=not options.keep_ids),
         "disagreement": disagreement_facts(tables["annotations"], tables["questions"]),
+        "labels": {"method": options.labels},
         "content_digest": {
             "default": table_digest(items, "items"),
             **{name: table_digest(plain_types(tables[name]), name) for name in LONG_TABLES},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from dfar_toolkit.agreement.labels.votes import Method, votes
 from dfar_toolkit.tables import conform
 
 
@@ -34,6 +35,51 @@ def aggregate(annotations: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFram
     ]
     targets = pl.concat(parts) if parts else _one_question(annotations.clear(), "", [])
     return conform(targets.sort("item_id", "question"), "targets", where="aggregate")
+
+
+def relabelled(
+    targets: pl.DataFrame, annotations: pl.DataFrame, questions: pl.DataFrame, *, method: Method, seed: int = 0
+) -> pl.DataFrame:
+    """The targets with the labels of another method than the plain majority, where a question has single labels.
+
+    ``label_counts`` and ``label_probs`` stay the votes of people; a model's probabilities stand beside them as
+    ``label_posterior``. ``method`` says which method gave the label, "tie" where it gave none. Questions of numbers and
+    of sets, and items without a value among the options, stay as they are.
+
+    Args:
+        targets: What :func:`aggregate` returned.
+        annotations: The table of that name.
+        questions: The table of that name.
+        method: The way from ratings to labels.
+        seed: Seed of methods that draw.
+
+    Returns:
+        The targets, sorted by item and question.
+
+    Raises:
+        TableError: The method cannot be used, e.g. because annotators are unknown.
+    """
+    parts = []
+    for asked in questions.iter_rows(named=True):
+        name, options = asked["question"], list(asked["options"])
+        mine = targets.filter(pl.col("question") == name)
+        given = annotations.filter((pl.col("question") == name) & pl.col("value").is_in(options))
+        if asked["kind"] in ("nominal", "ordinal") and given.height:
+            made = votes(given, method=method, options=options, seed=seed)
+            chosen = made.select(
+                "item_id",
+                pl.col("label").alias("chosen"),
+                pl.col("label_probs").alias("label_posterior"),
+                pl.when(pl.col("label").is_null()).then(pl.lit("tie")).otherwise("method").alias("chosen_by"),
+            )
+            joined = mine.join(chosen, on="item_id", how="left", maintain_order="left")
+            known = pl.col("chosen_by").is_not_null()
+            mine = joined.with_columns(
+                pl.when(known).then("chosen").otherwise("label").alias("label"),
+                pl.when(known).then("chosen_by").otherwise("method").alias("method"),
+            ).drop("chosen", "chosen_by")
+        parts.append(mine)
+    return conform(pl.concat(parts, how="diagonal").sort("item_id", "question"), "targets", where="relabelled")
 
 
 def _one_question(rows: pl.DataFrame, question: str, options: list[str]) -> pl.DataFrame:

@@ -40,7 +40,7 @@ class Estimate:
             return f"{self.name} is undefined: {self.note} (n = {self.n})"
         text = f"{self.name} = {self.value:.3f}"
         if not np.isnan(self.low):
-            text += f" [{self.low:.3f}, {self.high:.3f}] ({self.confidence:.0%}".replace("%", " %")
+            text += f" [{self.low:.3f}, {self.high:.3f}] ({self.confidence * 100:.10g} %"
             text += f" {self.method} over {self.n_units} {self.unit})"
         return text + (f"; {self.note}" if self.note else "")
 

@@ -9,27 +9,27 @@ from typing import NamedTuple
 import polars as pl
 
 from dfar_toolkit.agreement import agreement_table
+from dfar_toolkit.agreement.duplicates import Kept, without_repeats
 from dfar_toolkit.agreement.second_opinion import package_alpha
-from dfar_toolkit.corpus.annotator_agreement import single_valued_questions, statistics_of, with_units
+from dfar_toolkit.corpus.annotator_agreement import (
+    set_statistics,
+    single_valued_questions,
+    statistics_of,
+    with_units,
+)
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import read_items
+from dfar_toolkit.journeys.who_and_where import Rated, Wanted, further_tables
 from dfar_toolkit.tabular import quoted, read_table
 
 
-class Rated(NamedTuple):
-    """Ratings of one question as they went into the statistics: columns ``item_id, annotator_id, value``."""
-
-    question: str
-    ratings: pl.DataFrame
-    order: list[str] | None
-
-
 class Agreement(NamedTuple):
-    """Statistics, the ratings behind them, and what a reader must know about how they were made."""
+    """Statistics, the ratings behind them, what a reader must know about how they were made, and further tables."""
 
     table: pl.DataFrame
     rated: list[Rated]
     notes: list[str]
+    further: dict[str, pl.DataFrame]
 
 
 def agreement_of_folder(
@@ -37,16 +37,29 @@ def agreement_of_folder(
     *,
     question: str | None = None,
     everything: bool = False,
+    pairs: bool | None = None,
     by: str | None = None,
-    confidence: float = 0.95,
-    n_boot: int = 2000,
-    seed: int = 0,
+    repeats: Kept | None = None,
+    wanted: Wanted | None = None,
 ) -> Agreement:
     """Agreement on each question of an items folder, intervals over its groups.
+
+    Args:
+        folder: The items folder.
+        question: This question only.
+        everything: The whole family of statistics.
+        pairs: Every pair of annotators; None: where there are few.
+        by: A column of annotations, items or raters to slice by.
+        repeats: Which rating of somebody who rated an item twice is kept; None: refused.
+        wanted: Further tables, and how intervals are made.
+
+    Returns:
+        The statistics and what stands beside them.
 
     Raises:
         TableError: No such question or column, or nobody is known by name.
     """
+    wanted = wanted or Wanted()
     read = read_items(folder)
     questions = read.questions
     if question is not None:
@@ -55,19 +68,30 @@ def agreement_of_folder(
             known = ", ".join(read.questions["question"])
             raise TableError(f"{folder}: no question {question!r}; the questions are {known}.")
     rows = with_units(read.annotations, read.items, raters=read.raters, by=by)
+    if wanted.groups is not None:
+        rows = with_units(rows.drop("group"), read.items, raters=read.raters, by=wanted.groups)
     parts = single_valued_questions(rows, questions)
     if not parts:
         raise TableError(
             f"{folder}: agreement needs ratings whose annotators are known; here they are not (annotator 'unknown')."
         )
-    table = statistics_of(parts, everything=everything, by=by, confidence=confidence, n_boot=n_boot, seed=seed)
     notes = _set_notes(rows, questions)
+    if repeats is not None:
+        parts = [part._replace(ratings=_kept(part.ratings, repeats, notes, part.question)) for part in parts]
+    table = statistics_of(
+        parts, everything=everything, pairs=pairs, by=by, ci=wanted.ci, scope=wanted.scope,
+        confidence=wanted.confidence, n_boot=wanted.n_boot, seed=wanted.seed,
+    )  # fmt: skip
+    if by is None:
+        sets = set_statistics(rows, questions, ci=wanted.drawn, confidence=wanted.confidence, n_boot=wanted.n_boot)
+        table = pl.concat([table, *sets], how="diagonal_relaxed")
     if by is not None and by in read.raters.columns:
         notes.append(
             f"groups of annotators by {by} are described, not compared: the intervals are over items and take these "
-            "people as they are"
+            f"people as they are (--groups {by} compares them)"
         )
-    return Agreement(table, [Rated(p.question, p.ratings, p.order) for p in parts], notes)
+    rated = [Rated(p.question, p.ratings, p.order, p.kind, "group") for p in parts]
+    return Agreement(table, rated, notes, further_tables(rated, wanted))
 
 
 def _set_notes(rows: pl.DataFrame, questions: pl.DataFrame) -> list[str]:
@@ -93,31 +117,46 @@ def agreement_of_table(
     order: Sequence[str] | None = None,
     question: str | None = None,
     everything: bool = False,
+    pairs: bool | None = None,
     by: str | None = None,
-    confidence: float = 0.95,
-    n_boot: int = 2000,
-    seed: int = 0,
     separator: str | None = None,
+    repeats: Kept | None = None,
+    wanted: Wanted | None = None,
 ) -> Agreement:
     """Agreement on a long table of ratings, one row per item and rater.
 
     Raises:
         TableError: The file is not what it must be, or holds several questions.
     """
+    wanted = wanted or Wanted()
     frame = read_table(path, separator=separator)
-    _need_columns(frame, path, {"--item": item, "--rater": rater, "--value": value, "--group": group, "--by": by})
+    columns = {"--item": item, "--rater": rater, "--value": value, "--group": group, "--by": by}
+    _need_columns(frame, path, {**columns, "--groups": wanted.groups, "--drift": wanted.drift})
     if question is not None:
         if "question" not in frame.columns:
             raise TableError(f'{path}: --question needs a column "question"; found {", ".join(frame.columns)}.')
         frame = frame.filter(pl.col("question") == question)
         if frame.height == 0:
             raise TableError(f"{path}: no rows of the question {question!r}.")
-    table = agreement_table(
-        frame, item=item, rater=rater, value=value, group=group, kind=kind, order=order, everything=everything,
-        by=by, confidence=confidence, n_boot=n_boot, seed=seed,
-    )  # fmt: skip
+    notes: list[str] = []
     plain = frame.rename({item: "item_id", rater: "annotator_id", value: "value"}, strict=False)
-    return Agreement(table, [Rated("", plain, list(order) if order else None)], [])
+    if repeats is not None:
+        plain = _kept(plain, repeats, notes, "")
+    unit = {item: "item_id", rater: "annotator_id", value: "value"}.get(str(group), group)
+    table = agreement_table(
+        plain, group=unit, kind=kind, order=order, everything=everything, pairs=pairs, by=by, ci=wanted.ci,
+        scope=wanted.scope, confidence=wanted.confidence, n_boot=wanted.n_boot, seed=wanted.seed,
+    )  # fmt: skip
+    rated = [Rated("", plain, list(order) if order else None, kind, unit)]
+    return Agreement(table, rated, notes, further_tables(rated, wanted))
+
+
+def _kept(ratings: pl.DataFrame, keep: Kept, notes: list[str], question: str) -> pl.DataFrame:
+    """The ratings with one per annotator and item, and a note of how many went."""
+    kept = without_repeats(ratings, keep=keep)
+    if kept.n_repeats:
+        notes.append(f"{question}: {kept}" if question else str(kept))
+    return kept.frame
 
 
 def _need_columns(frame: pl.DataFrame, path: Path, wanted: Mapping[str, str | None]) -> None:

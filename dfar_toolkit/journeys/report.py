@@ -16,6 +16,7 @@ from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.files.swap import write_error
+from dfar_toolkit.journeys.annotator_view import annotator_view
 from dfar_toolkit.journeys.scores import read_runs
 from dfar_toolkit.metrics.comparison import compare
 from dfar_toolkit.report.document import Comparison, ReportData
@@ -130,11 +131,15 @@ def report_data(
         )
         for a, b in combinations(runs, 2)
     ]  # fmt: skip
+    people = annotator_view(folder, confidence=confidence, n_boot=n_boot, seed=seed)
     return ReportData(
         title=str(folder.manifest["title"]),
         facts=data_facts(folder.manifest),
         findings=folder.audit,
         agreement=folder.agreement,
+        annotators=people.annotators,
+        pairs=people.pairs,
+        disagreement=people.disagreement,
         scores=scores,
         confusions=confusion,
         comparisons=[Comparison(c.run_a, c.run_b, c.differences, c.right_wrong) for c in compared],

@@ -34,6 +34,9 @@ class ReportData:
         facts: Facts about the data set, in the order shown; see :func:`dfar_toolkit.report.facts.data_facts`.
         findings: Rows of the audit: ``finding, severity, count, total, examples, note``.
         agreement: Rows ``statistic, level, question, value, low, high, n, note``; an undefined value is None or nan.
+        annotators: Rows of one question, ``rater, kappa, alpha_without`` and the fields of ``Estimate``.
+        pairs: Rows of the same question, ``rater_a, rater_b, value`` (Cohen's kappa).
+        disagreement: Its items in bins of how far two people part over them, ``disagreement, items``.
         scores: Rows ``run_id, subset, metric, label`` and the fields of ``Estimate``.
         confusions: Per run the cells ``gold, pred, count`` of its confusion matrix; ``pred`` null is "unparsed".
         comparisons: Pairs of runs.
@@ -46,6 +49,9 @@ class ReportData:
     facts: Mapping[str, str] = field(default_factory=dict)
     findings: Sequence[Mapping[str, object]] = ()
     agreement: Sequence[Mapping[str, object]] = ()
+    annotators: Sequence[Mapping[str, object]] = ()
+    pairs: Sequence[Mapping[str, object]] = ()
+    disagreement: Sequence[Mapping[str, object]] = ()
     scores: pl.DataFrame = field(default_factory=pl.DataFrame)
     confusions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     comparisons: Sequence[Comparison] = ()

@@ -12,6 +12,18 @@ MEANINGS: Final = {
     "the level says what counts as near.",
     "fleiss_kappa": "Agreement of several people beyond the chance given by how often each value was chosen overall.",
     "gwet_ac1": "Agreement beyond chance that stays meaningful where one value is far more frequent than the others.",
+    "gwet_ac2": "As Gwet's AC1, with partial credit for values that are near one another.",
+    "brennan_prediger": "Agreement beyond people who choose blindly among the categories.",
+    "conger_kappa": "Agreement of several people beyond chance, each with their own habit of choosing.",
+    "scott_pi": "Agreement of two people beyond the chance given by how often both together chose each value.",
+    "light_kappa": "Mean of Cohen's kappas over all pairs of people.",
+    "set_alpha": "Agreement beyond chance about sets of values; sets that overlap count as near.",
+    "icc": "Share of the spread of numbers that lies between items and not between people: 1 (one-way), A (people may "
+    "not differ in level), C (they may); k for the mean of all of them.",
+    "kendall_w": "How far people rank the items alike: 1 is the same order by everybody.",
+    "mean_correlation": "Mean correlation of two people's numbers.",
+    "lin_ccc": "How near two people's numbers lie to being equal.",
+    "cronbach_alpha": "Reliability of the sum of all people's numbers.",
     "cohen_kappa": "Agreement of two people beyond the chance given by how often each of the two chose each value.",
     # Labels.
     "accuracy": "Share of all items with a human label that the run labelled as people did; no answer counts as wrong.",

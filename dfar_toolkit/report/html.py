@@ -68,6 +68,7 @@ def _shown(value: object) -> object:
 
 def _figures(data: ReportData) -> dict[str, list[Figure]]:
     """Pictures by the key of the section they stand in."""
+    from dfar_toolkit.report.annotator_plots import annotators_plot, disagreement_plot, pairs_plot
     from dfar_toolkit.report.plots import agreement_plot, findings_plot, reasons_plot, scores_plot
 
     undefined = "Circles are pairs of annotators; undefined statistics are in the table only."
@@ -75,6 +76,15 @@ def _figures(data: ReportData) -> dict[str, list[Figure]]:
     return {
         "findings": _drawn("findings", "Rows with a finding, by severity.", findings_plot(data.findings)),
         "agreement": _drawn("agreement", f"Agreement. {undefined}", agreement_plot(data.agreement)),
+        "annotators": [
+            *_drawn(
+                "annotators",
+                "Each annotator against the rest, least agreement first.",
+                annotators_plot(data.annotators),
+            ),
+            *_drawn("pairs", "Cohen's kappa of every two annotators: blue above 0, red below.", pairs_plot(data.pairs)),
+            *_drawn("disagreement", "Items by disagreement.", disagreement_plot(data.disagreement)),
+        ],
         "scores": _drawn("scores", _SCORES, None if empty else scores_plot(data.scores)),
         "reasons": _drawn("reasons", _REASONS, None if empty else reasons_plot(data.scores)),
         "confusions": list(_confusions(data)),

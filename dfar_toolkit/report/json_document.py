@@ -29,6 +29,9 @@ def json_document(data: ReportData) -> str:
         "facts": data.facts,
         "findings": data.findings,
         "agreement": data.agreement,
+        "annotators": data.annotators,
+        "pairs": data.pairs,
+        "disagreement": data.disagreement,
         "scores": data.scores,
         "confusions": data.confusions,
         "comparisons": [

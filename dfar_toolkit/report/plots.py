@@ -47,7 +47,7 @@ def agreement_plot(rows: Sequence[Row]) -> alt.LayerChart | None:
         question = f"{plain_text(row.get('question'))}: " if several else ""
         pair = is_pair(row)
         name = _short(f"{question}{plain_text(row.get('statistic'))}{', pairs' if pair else level}")
-        points.append({"name": name, "pair": pair, **_interval(row)})
+        points.append({"name": name, "pair": pair, **drawn_interval(row)})
     pairs = [p for p in points if p["pair"]][:MOST_PAIRS]
     points = [p for p in points if not p["pair"]] + pairs
     return _dots(points) if points else None
@@ -71,7 +71,7 @@ def findings_plot(rows: Sequence[Row]) -> alt.LayerChart | None:
     ]
     severities = list(dict.fromkeys(str(p["severity"]) for p in points))
     colours = [SEVERITY_COLOURS.get(s, COLOURS[5]) for s in severities]
-    base = alt.Chart(_values(points)).encode(
+    base = alt.Chart(inline(points)).encode(
         y=alt.Y("name:N", sort=[str(p["name"]) for p in points], title=None),
         x=alt.X("count:Q", title="rows (square-root scale)").scale(type="sqrt", padding=0).axis(tickCount=5),
     )
@@ -79,7 +79,7 @@ def findings_plot(rows: Sequence[Row]) -> alt.LayerChart | None:
         color=alt.Color("severity:N").scale(domain=severities, range=colours).legend(title=None, orient="top")
     )
     text = base.mark_text(align="left", dx=5, color=INK).encode(text="text:N")
-    return _sized(alt.LayerChart(layer=[bars, text]), len(points), 24)
+    return sized(alt.LayerChart(layer=[bars, text]), len(points), 24)
 
 
 def scores_plot(scores: pl.DataFrame) -> alt.FacetChart | None:
@@ -105,7 +105,7 @@ def confusion_plot(frame: pl.DataFrame) -> alt.LayerChart | None:
     gold, pred, counts = confusion_cells(frame)
     if not gold:
         return None
-    gold_names, pred_names = _distinct(gold), _distinct(pred)
+    gold_names, pred_names = distinct(gold), distinct(pred)
     sums = {g: sum(counts.get((g, p), 0) for p in pred) for g in gold}
     cells = [
         {"gold": gn, "pred": pn, "count": (c := counts.get((g, p), 0)), "shade": c / sums[g] if sums[g] else 0.0}
@@ -113,7 +113,7 @@ def confusion_plot(frame: pl.DataFrame) -> alt.LayerChart | None:
         for p, pn in zip(pred, pred_names, strict=True)
     ]
     tilt = -35 if max(len(p) for p in pred_names) > 9 else 0
-    base = alt.Chart(_values(cells)).encode(
+    base = alt.Chart(inline(cells)).encode(
         x=alt.X("pred:N", sort=None, title="predicted").axis(
             labelAngle=tilt, titlePadding=10, orient="top", ticks=False, domain=False
         ),
@@ -135,19 +135,19 @@ def _defined(scores: pl.DataFrame) -> list[dict[str, object]]:
     """Points of the defined scores that are not about one label; runs by names that stay apart when shortened."""
     rows = [r for r in scores.to_dicts() if r.get("label") is None and finite(r.get("value"))]
     runs = list(dict.fromkeys(str(r.get("run_id", "")) for r in rows))
-    names = dict(zip(runs, _distinct(runs), strict=True))
+    names = dict(zip(runs, distinct(runs), strict=True))
     return [
         {
             "run": names[str(r.get("run_id", ""))],
             "metric": str(r["metric"]),
             "subset": visible(plain_text(r.get("subset"))) or "all",
-            **_interval(r),
+            **drawn_interval(r),
         }
         for r in rows
     ]
 
 
-def _interval(row: Row) -> dict[str, object]:
+def drawn_interval(row: Row) -> dict[str, object]:
     """Value and ends; without an interval both ends are the value."""
     value = row["value"]
     whole = finite(row.get("low")) and finite(row.get("high"))
@@ -159,13 +159,13 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Shortened names; where two become equal, their positions are added."""
     short = [_short(n) for n in names]
     return [s if short.count(s) == 1 else f"{s} ({i + 1})" for i, s in enumerate(short)]
 
 
-def _domain(points: Sequence[Row], *, ends: Sequence[float] = ()) -> list[float]:
+def domain(points: Sequence[Row], *, ends: Sequence[float] = ()) -> list[float]:
     """Tenths around everything that is drawn, and around ``ends``."""
     lows = [*ends, *(float(str(p["low"])) for p in points)]
     highs = [*ends, *(float(str(p["high"])) for p in points)]
@@ -178,14 +178,14 @@ def _dots(points: Sequence[Row]) -> alt.LayerChart:
     title = "value with interval"
     ends = [p if not p["pair"] else {**p, "low": p["value"], "high": p["value"]} for p in points]
     order = list(dict.fromkeys(str(p["name"]) for p in points))
-    base = alt.Chart(_values(ends)).encode(y=alt.Y("name:N", sort=order, title=None))
-    x = alt.X("value:Q", title=title).scale(domain=_domain(ends, ends=(0, 1)), nice=False)
+    base = alt.Chart(inline(ends)).encode(y=alt.Y("name:N", sort=order, title=None))
+    x = alt.X("value:Q", title=title).scale(domain=domain(ends, ends=(0, 1)), nice=False)
     x = x.axis(tickCount=8)
     whole = base.transform_filter("!datum.pair")
     whiskers = whole.mark_rule(strokeWidth=2, color=ACCENT).encode(x=alt.X("low:Q", title=title), x2="high:Q")
     dots = whole.mark_point(filled=True, size=70, opacity=1, color=ACCENT).encode(x=x)
     circles = base.transform_filter("datum.pair").mark_point(size=40, opacity=0.7, color=ACCENT).encode(x=x)
-    return _sized(alt.LayerChart(layer=[whiskers, dots, circles]), len(order), 26)
+    return sized(alt.LayerChart(layer=[whiskers, dots, circles]), len(order), 26)
 
 
 def _compared(points: Sequence[Row], ticks: Sequence[Row], *, floor: str | None = None) -> alt.FacetChart:
@@ -196,7 +196,7 @@ def _compared(points: Sequence[Row], ticks: Sequence[Row], *, floor: str | None 
     subsets = list(dict.fromkeys(str(p["subset"]) for p in points))
     marked = [{**p, "role": "value"} for p in points] + [{**t, "role": "majority"} for t in ticks]
     marked += [{**p, "role": "floor"} for p in points if p["run"] == floor and p["subset"] == subsets[0]]
-    axis = alt.X("value:Q", title=None).scale(domain=_domain(marked, ends=(0,) if floor else ()), nice=False)
+    axis = alt.X("value:Q", title=None).scale(domain=domain(marked, ends=(0,) if floor else ()), nice=False)
     axis = axis.axis(tickCount=8)
     step = max(26, 12 * len(subsets) + 14)
     panel = alt.layer(*_marks(runs, subsets, axis)).properties(width=_WIDTH, height=step * len(runs))
@@ -205,7 +205,7 @@ def _compared(points: Sequence[Row], ticks: Sequence[Row], *, floor: str | None 
         labelAngle=0, labelAlign="left", labelOrient="top", labelAnchor="start", labelFontSize=13,
         labelFontWeight="bold", labelColor=INK, labelPadding=4, labelExpr="replace(datum.label, /_/g, ' ')",
     )  # fmt: skip
-    chart: alt.FacetChart = panel.facet(data=_values(marked), row=facet, spacing=18).resolve_scale(x="shared")
+    chart: alt.FacetChart = panel.facet(data=inline(marked), row=facet, spacing=18).resolve_scale(x="shared")
     return chart
 
 
@@ -231,13 +231,15 @@ def _marks(runs: list[str], subsets: list[str], axis: alt.X) -> list[alt.Chart]:
     ]
 
 
-def _values(rows: Sequence[Row]) -> alt.InlineData:
+def inline(rows: Sequence[Row]) -> alt.InlineData:
+    """Rows as data of a chart, values only."""
     import altair as alt
 
     return alt.InlineData(values=list(rows))
 
 
-def _sized(chart: alt.LayerChart, lines: int, step: int) -> alt.LayerChart:
+def sized(chart: alt.LayerChart, lines: int, step: int) -> alt.LayerChart:
+    """The chart at the page's width, a step of height per line."""
     sized: alt.LayerChart = chart.properties(width=_WIDTH, height=max(1, lines) * step)
     return sized
 

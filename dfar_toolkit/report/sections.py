@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from dfar_toolkit.report.annotators import annotators_section
 from dfar_toolkit.report.cells import confidence_line, count_text, estimate_cells, estimates_table
 from dfar_toolkit.report.compared import comparisons_section
 from dfar_toolkit.report.document import UNPARSED, ReportData, plain_text
@@ -21,9 +22,9 @@ _SEVERITIES: Final = ("fail", "warn", "info")
 def sections(data: ReportData) -> list[Section]:
     """The sections of a report that have something to show, in reading order."""
     found = [
-        _data(data), _findings(data), _agreement(data), scores_section(data.scores), _confusions(data),
-        comparisons_section(data.comparisons), reasons_section(data.scores, data.protocol), _notes(data),
-        glossary_section(data),
+        _data(data), _findings(data), _agreement(data), annotators_section(data), scores_section(data.scores),
+        _confusions(data), comparisons_section(data.comparisons), reasons_section(data.scores, data.protocol),
+        _notes(data), glossary_section(data),
     ]  # fmt: skip
     return [s for s in found if s.text or s.tables]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Key = Literal["data", "findings", "agreement", "scores", "confusions", "comparisons", "reasons", "notes", "glossary"]
+Key = Literal[
+    "data", "findings", "agreement", "annotators", "scores", "confusions", "comparisons", "reasons", "notes", "glossary"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,3 +239,65 @@ def test_name_and_text() -> None:
     found = krippendorff_alpha(rows, level="ordinal")
     assert found.name == "Krippendorff's alpha (ordinal)"
     assert str(found).startswith("Krippendorff's alpha (ordinal) = 0.361 [")
+
+
+@pytest.mark.parametrize("level", [*LEVELS, "circular", "bipolar"])
+def test_numbers_as_text_sort_as_numbers(level: Any) -> None:
+    rows = [("x", "a", 1), ("x", "b", 10), ("y", "a", 2), ("y", "b", 2), ("z", "a", 10), ("z", "b", 2), ("u", "a", 1)]
+    texts = [(i, j, str(v)) for i, j, v in rows]
+    for ci in ("jackknife", "analytic", None):
+        numbers, as_text = (krippendorff_alpha(data, level=level, ci=ci) for data in (rows, texts))  # type: ignore[arg-type]
+        assert repr(numbers) == repr(as_text)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_booleans_are_two_values(level: Any) -> None:
+    rows = [
+        ("x", "a", True),
+        ("x", "b", True),
+        ("y", "a", True),
+        ("y", "b", False),
+        ("z", "a", False),
+        ("z", "b", False),
+    ]
+    assert krippendorff_alpha(rows, level=level, ci=None).value == pytest.approx(4 / 9)
+    named = krippendorff_alpha(rows, level="ordinal", order=[False, True], ci=None)  # type: ignore[list-item]
+    assert named.value == pytest.approx(4 / 9)
+
+
+def test_order_may_name_numbers_as_they_are_written_and_values_that_nobody_gave() -> None:
+    matrix = incomplete(2, 4)
+    theirs = krippendorff.alpha(reliability_data=matrix, level_of_measurement="ordinal")
+    floats = triples(matrix)
+    whole = [(i, j, int(v)) for i, j, v in floats]
+    texts = [(i, j, str(v)) for i, j, v in whole]
+    orders: list[Any] = [[0, 1, 2, 3], [-1, 0, 1, 1.5, 2, 3, 99], ["0", "1", "2", "3"]]
+    for rows, called in ((floats, [*orders, [0.0, 1.0, 2.0, 3.0]]), (whole, orders), (texts, orders)):
+        for order in called:
+            found = krippendorff_alpha(rows, level="ordinal", order=order, ci=None)
+            assert found.value == pytest.approx(theirs, abs=1e-12)
+    backwards = krippendorff_alpha(whole, level="ordinal", order=[3, 2, 1, 0], ci=None)  # type: ignore[list-item]
+    assert backwards.value == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.parametrize("level", [*LEVELS, "circular", "bipolar"])
+def test_all_missing_but_two(level: Any) -> None:
+    rows = [(i, j, None if (i, j) not in ((3, 1), (3, 4)) else float(j)) for i in range(5) for j in range(6)]
+    found = krippendorff_alpha(rows, level=level)
+    assert (found.value, found.n) == (0.0, 1)
+    assert "one unit" in found.note
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_thousand_values(level: Any) -> None:
+    rng = np.random.default_rng(3)
+    base = rng.permutation(1000)
+    matrix = np.stack([base, base + rng.integers(0, 30, 1000), base]).astype(float)
+    matrix[rng.random(matrix.shape) < 0.2] = np.nan
+    wide = krippendorff_alpha(triples(matrix), level=level, ci="analytic")
+    text = krippendorff_alpha([(i, j, str(v)) for i, j, v in triples(matrix)], level=level, ci="analytic")
+    assert [wide.value, wide.low] == pytest.approx([text.value, text.low], abs=1e-12)
+    assert wide.low < wide.value < wide.high
+    few = matrix[:, :150]  # the package takes V x V for every item
+    theirs = krippendorff.alpha(reliability_data=few, level_of_measurement=level)
+    assert krippendorff_alpha(triples(few), level=level, ci=None).value == pytest.approx(theirs, abs=1e-12)

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, pearsonr
 
-from dfar_toolkit.agreement.limits import limits_of_agreement
-from dfar_toolkit.agreement.lin import lin_ccc, overall_ccc
+from dfar_toolkit.agreement.continuous.limits import limits_of_agreement
+from dfar_toolkit.agreement.continuous.lin import lin_ccc, overall_ccc
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy.stats import linregress, permutation_test
 
 from dfar_toolkit.agreement.alpha import krippendorff_alpha
-from dfar_toolkit.agreement.drift import drift
-from dfar_toolkit.agreement.drift_trend import drift_trend
-from dfar_toolkit.agreement.rater_fit import rater_agreement
+from dfar_toolkit.agreement.raters.drift import drift
+from dfar_toolkit.agreement.raters.drift_trend import drift_trend
+from dfar_toolkit.agreement.raters.rater_fit import rater_agreement
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA
 

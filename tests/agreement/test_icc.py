@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfar_toolkit.agreement.cronbach import cronbach_alpha
-from dfar_toolkit.agreement.icc import Form, icc
+from dfar_toolkit.agreement.continuous.cronbach import cronbach_alpha
+from dfar_toolkit.agreement.continuous.icc import Form, icc
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA
 

@@ -12,9 +12,9 @@ import pytest
 
 from dfar_toolkit.agreement.alpha import krippendorff_alpha
 from dfar_toolkit.agreement.cells import read_cells
-from dfar_toolkit.agreement.icc import Form, icc, icc_of_squares
-from dfar_toolkit.agreement.numbers import panel_of
-from dfar_toolkit.agreement.variance_components import item_rows, sums_of_squares, two_way
+from dfar_toolkit.agreement.continuous.icc import Form, icc, icc_of_squares
+from dfar_toolkit.agreement.continuous.numbers import panel_of
+from dfar_toolkit.agreement.continuous.variance_components import item_rows, sums_of_squares, two_way
 
 FORMS = get_args(Form)
 # Shrout and Fleiss (1979), table 2: 6 targets by 4 judges.

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from scipy.stats import betabinom
 
 from dfar_toolkit.agreement import krippendorff_alpha
-from dfar_toolkit.agreement.dirichlet_multinomial import prior_of_sums, prior_rows
-from dfar_toolkit.agreement.fresh_panel import panel_winners, read_panels
-from dfar_toolkit.agreement.label_stability import label_stability, labels_kept
+from dfar_toolkit.agreement.planning.dirichlet_multinomial import prior_of_sums, prior_rows
+from dfar_toolkit.agreement.planning.fresh_panel import panel_winners, read_panels
+from dfar_toolkit.agreement.planning.label_stability import label_stability, labels_kept
 from dfar_toolkit.errors import TableError
 
 ratings = st.dictionaries(

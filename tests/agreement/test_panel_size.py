@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import betabinom
 
 from dfar_toolkit.agreement import krippendorff_alpha
-from dfar_toolkit.agreement.panel_size import agreement_by_panel_size, spearman_brown
+from dfar_toolkit.agreement.planning.panel_size import agreement_by_panel_size, spearman_brown
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA, Estimate
 
 FEW = settings(max_examples=10)

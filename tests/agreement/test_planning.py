@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from dfar_toolkit.agreement import fleiss_kappa, gwet_ac1, krippendorff_alpha, percent_agreement
 from dfar_toolkit.agreement.cells import read_cells
-from dfar_toolkit.agreement.drawn_agreement import (
+from dfar_toolkit.agreement.planning.drawn_agreement import (
     PlannedLevel,
     PlannedStatistic,
     population_value,
     simulated_values,
 )
-from dfar_toolkit.agreement.pilot_urn import Drawn, Pilot, draw_sets, expected_difference, expected_shares
-from dfar_toolkit.agreement.planning import fit_pilot, plan_interval, simulate, smallest_design
+from dfar_toolkit.agreement.planning.interval_width import fit_pilot, plan_interval, simulate, smallest_design
+from dfar_toolkit.agreement.planning.pilot_urn import Drawn, Pilot, draw_sets, expected_difference, expected_shares
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Estimate
 

@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import betabinom, dirichlet_multinomial, multivariate_hypergeom
 
-from dfar_toolkit.agreement.dirichlet_multinomial import Dirichlets, Prior
-from dfar_toolkit.agreement.plurality import PANEL, lone_winners, vote_leader
-from dfar_toolkit.agreement.two_panels import expected_chances, list_votes, observed_chances, split_chances, sub_votes
+from dfar_toolkit.agreement.planning.dirichlet_multinomial import Dirichlets, Prior
+from dfar_toolkit.agreement.planning.plurality import PANEL, lone_winners, vote_leader
+from dfar_toolkit.agreement.planning.two_panels import (
+    expected_chances,
+    list_votes,
+    observed_chances,
+    split_chances,
+    sub_votes,
+)
 
 FEW = settings(max_examples=20)
 

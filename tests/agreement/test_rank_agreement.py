@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import friedmanchisquare, kendalltau, pearsonr, rankdata, spearmanr
 
-from dfar_toolkit.agreement.correlation import mean_correlation, pairwise_correlation
-from dfar_toolkit.agreement.kendall_w import kendall_w
-from dfar_toolkit.agreement.weighted_ranks import concordance, in_blocks, midranks, untied
+from dfar_toolkit.agreement.continuous.correlation import mean_correlation, pairwise_correlation
+from dfar_toolkit.agreement.continuous.kendall_w import kendall_w
+from dfar_toolkit.agreement.continuous.weighted_ranks import concordance, in_blocks, midranks, untied
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA
 

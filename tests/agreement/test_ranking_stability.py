@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from scipy.stats import betabinom, kendalltau
 
-from dfar_toolkit.agreement.ranking_stability import compare_pairs, ranking_stability
+from dfar_toolkit.agreement.planning.ranking_stability import compare_pairs, ranking_stability
 from dfar_toolkit.errors import TableError
 
 FEW = settings(max_examples=20)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from dfar_toolkit.agreement.alpha import krippendorff_alpha
-from dfar_toolkit.agreement.leave_one_out import leave_one_rater_out
-from dfar_toolkit.agreement.rater_fit import rater_agreement
+from dfar_toolkit.agreement.raters.leave_one_out import leave_one_rater_out
+from dfar_toolkit.agreement.raters.rater_fit import rater_agreement
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA
 

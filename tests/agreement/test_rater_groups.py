@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from dfar_toolkit.agreement.alpha import krippendorff_alpha
 from dfar_toolkit.agreement.observed import percent_agreement
-from dfar_toolkit.agreement.rater_groups import group_agreement
-from dfar_toolkit.agreement.rater_splits import RaterSplits
+from dfar_toolkit.agreement.raters.rater_groups import group_agreement
+from dfar_toolkit.agreement.raters.rater_splits import RaterSplits
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.contingency_tables import SquareTable
 
-from dfar_toolkit.agreement.rater_confusion import marginal_homogeneity, rater_confusion
-from dfar_toolkit.agreement.rater_matrix import low_overlap, rater_matrix, square
+from dfar_toolkit.agreement.raters.rater_confusion import marginal_homogeneity, rater_confusion
+from dfar_toolkit.agreement.raters.rater_matrix import low_overlap, rater_matrix, rater_square
 from dfar_toolkit.errors import TableError
 
 Rows = list[tuple[Any, Any, Any]]
@@ -74,7 +74,7 @@ def test_row_order_slices_and_names() -> None:
 
 def test_square() -> None:
     rows = [("x", "ann", 1), ("x", "bob", 1), ("y", "ann", 1), ("y", "bob", 2), ("z", "cat 🐈", 1)]
-    table = square(rater_matrix(rows, statistic="percent"))
+    table = rater_square(rater_matrix(rows, statistic="percent"))
     assert table.columns == ["rater_a", "ann", "bob", "cat 🐈"]
     assert table["rater_a"].to_list() == ["ann", "bob", "cat 🐈"]
     numbers = table.drop("rater_a").to_numpy()
@@ -82,11 +82,11 @@ def test_square() -> None:
     assert numbers[0, 1] == 0.5
     assert np.isnan(numbers).sum() == 7
     twice = pl.concat([rater_matrix(rows)] * 2)
-    with pytest.raises(ValueError, match=r"^square: wanted each pair of raters once"):
-        square(twice)
+    with pytest.raises(ValueError, match=r"^rater_square: wanted each pair of raters once"):
+        rater_square(twice)
     with pytest.raises(ValueError, match='a rater is called "rater_a"'):
-        square(rater_matrix([("x", "rater_a", 1), ("x", "b", 1)]))
-    assert square(rater_matrix([("x", "ann", 1)])).height == 0
+        rater_square(rater_matrix([("x", "rater_a", 1), ("x", "b", 1)]))
+    assert rater_square(rater_matrix([("x", "ann", 1)])).height == 0
 
 
 def test_refusals() -> None:

@@ -182,5 +182,5 @@ def test_wide_to_long() -> None:
 def test_arguments_of_the_interval_are_checked() -> None:
     with pytest.raises(ValueError, match="confidence"):
         percent_agreement(ROWS, confidence=95)
-    with pytest.raises(ValueError, match="ci must be"):
+    with pytest.raises(ValueError, match="has no interval 'normal'; use bootstrap, jackknife or analytic"):
         percent_agreement(ROWS, ci="normal")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfar_toolkit.agreement.span_f1 import pairwise_span_f1, span_f1
+from dfar_toolkit.agreement.spans.span_f1 import pairwise_span_f1, span_f1
 from dfar_toolkit.errors import TableError
 
 Span = tuple[int, int]

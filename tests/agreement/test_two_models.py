@@ -15,11 +15,11 @@ from scipy.stats import beta, betabinom, binom, multinomial, norm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.power import normal_power
 
-from dfar_toolkit.agreement.paired_power import Discordance, mcnemar_power
-from dfar_toolkit.agreement.panel_error import panel_error
-from dfar_toolkit.agreement.planning import smallest_design
-from dfar_toolkit.agreement.two_models import plan_two_models
-from dfar_toolkit.agreement.two_runs import plan_two_runs
+from dfar_toolkit.agreement.planning.interval_width import smallest_design
+from dfar_toolkit.agreement.planning.paired_power import Discordance, mcnemar_power
+from dfar_toolkit.agreement.planning.panel_error import panel_error
+from dfar_toolkit.agreement.planning.two_models import plan_two_models
+from dfar_toolkit.agreement.planning.two_runs import plan_two_runs
 from dfar_toolkit.errors import TableError
 
 FEW = settings(max_examples=20)

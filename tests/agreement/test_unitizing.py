@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfar_toolkit.agreement.unitizing import unitizing_alpha
+from dfar_toolkit.agreement.spans.unitizing import unitizing_alpha
 from dfar_toolkit.errors import TableError
 
 FEW = settings(max_examples=25)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dfar_toolkit.corpus.composition import disagreement_facts
 from dfar_toolkit.corpus.pseudonyms import pseudonyms
-from dfar_toolkit.corpus.targets import aggregate
+from dfar_toolkit.corpus.targets import aggregate, relabelled
 from dfar_toolkit.tables import conform
 
 QUESTIONS = pl.DataFrame(
@@ -105,3 +105,32 @@ class TestPseudonyms:
 
     def test_the_unknown_annotator_stays_unknown(self) -> None:
         assert pseudonyms(pl.Series(["s:unknown", "s:x"])) == {"s:unknown": "s:unknown", "s:x": "s:a1"}
+
+
+def test_other_ways_to_labels_keep_the_votes_and_say_which_way() -> None:
+    # Three careful annotators and two who always say "b": the majority goes with the pair and one slip.
+    rows = []
+    for i in range(12):
+        truth = "ab"[i % 2]
+        said = [truth, truth, truth if i else "b", "b", "b"]
+        rows += [(f"i{i:02}", f"r{r}", "q", f"i{i:02}/{r}", v) for r, v in enumerate(said)]
+    annotations = conform(
+        pl.DataFrame(rows, schema=["item_id", "annotator_id", "question", "rating_id", "value"], orient="row"),
+        "annotations",
+        where="test",
+    )
+    questions = conform(
+        pl.DataFrame({"question": ["q"], "kind": ["nominal"], "options": [["a", "b"]], "wording": [""]}),
+        "questions",
+        where="test",
+    )
+    plain = aggregate(annotations, questions)
+    model = relabelled(plain, annotations, questions, method="dawid_skene")
+    assert plain["label"][0] == "b"
+    assert model["label"][0] == "a"
+    assert model["method"].unique().to_list() == ["dawid_skene"]
+    assert model["label_counts"].to_list() == plain["label_counts"].to_list()
+    assert model["label_probs"].to_list() == plain["label_probs"].to_list()
+    assert model["label_posterior"][0].to_list()[0] > 0.5
+    again = relabelled(plain, annotations, questions, method="majority")
+    assert again["label"].to_list() == plain["label"].to_list()

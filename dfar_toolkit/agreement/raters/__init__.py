@@ -1,0 +1,1 @@
+"""Who differs, and where: each rater, each pair, groups of raters, time."""

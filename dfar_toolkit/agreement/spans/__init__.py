@@ -1,0 +1,1 @@
+"""Agreement on spans of text: pairwise F1, and unitizing alpha, which is corrected for chance."""

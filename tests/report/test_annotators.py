@@ -1,0 +1,89 @@
+"""Who disagrees and where, in the report: only what was computed, hostile names as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from report_example import HOSTILE, NAN
+
+from dfar_toolkit.files.items import read_items
+from dfar_toolkit.journeys.annotator_view import annotator_view
+from dfar_toolkit.report.annotator_plots import annotators_plot, disagreement_plot, pairs_plot
+from dfar_toolkit.report.document import ReportData
+from dfar_toolkit.report.html import html
+from dfar_toolkit.report.sections import sections
+
+
+def person(name: str, value: float, **more: object) -> dict[str, object]:
+    return {
+        "question": "ethical", "rater": name, "value": value, "low": value - 0.1, "high": value + 0.1, "n": 9,
+        "n_units": 9, "unit": "items", "scope": "items", "method": "bootstrap", "confidence": 0.95, "note": "",
+        "kappa": 0.25, "alpha_without": NAN, **more,
+    }  # fmt: skip
+
+
+def rows_of(chart: Any) -> list[dict[str, Any]]:
+    spec = chart.to_dict()
+    found: list[dict[str, Any]] = spec["datasets"][spec["data"]["name"]]
+    return found
+
+
+def test_least_agreement_first_and_at_most_forty() -> None:
+    many = [person(f"a{i}", 1 - i / 100) for i in range(50)] + [person("nobody", NAN)]
+    drawn = rows_of(annotators_plot(many))
+    assert [p["name"] for p in drawn[:2]] == ["a49", "a48"]
+    assert len(drawn) == 40
+    assert annotators_plot([person("x", NAN)]) is None
+
+
+def test_a_square_needs_three_annotators_and_shows_each_pair_on_both_sides() -> None:
+    pairs = [{"rater_a": a, "rater_b": b, "value": 0.5} for a, b in (("x", "y"), ("x", "z"), ("y", "z"))]
+    assert len(rows_of(pairs_plot(pairs))) == 6
+    assert pairs_plot(pairs[:1]) is None
+    assert pairs_plot([{**p, "value": NAN} for p in pairs]) is None
+
+
+def test_section_names_the_question_and_leaves_out_empty_columns() -> None:
+    data = ReportData("", annotators=[person("a1", 0.5)], disagreement=[{"disagreement": "none", "items": 3}])
+    section = next(s for s in sections(data) if s.key == "annotators")
+    assert section.text[0].startswith("About ethical. For each annotator")
+    assert section.tables[0].columns[:3] == ("annotator", "kappa", "value")  # no alpha without: undefined everywhere
+    assert section.tables[0].rows[0][:4] == ("a1", "0.250", "0.500", "[0.400, 0.600]")
+    assert section.tables[1].rows == (("none", "3"),)
+    assert disagreement_plot(data.disagreement) is not None
+    assert disagreement_plot([{"disagreement": "none", "items": 0}]) is None
+    assert not [s for s in sections(ReportData("")) if s.key == "annotators"]
+
+
+def test_names_of_annotators_are_text() -> None:
+    page = html(ReportData("", annotators=[person(HOSTILE, 0.5)], pairs=[]))
+    assert "<script" not in page
+    assert "<img" not in page
+
+
+def test_view_of_the_demo(demo: Path) -> None:
+    view = annotator_view(read_items(demo / "items"), n_boot=50)
+    assert len(view.annotators) == 8
+    values = [row["value"] for row in view.annotators]
+    assert values == sorted(values, key=lambda v: float(str(v)))
+    assert len(view.pairs) == 28
+    assert sum(int(str(b["items"])) for b in view.disagreement) == 80
+    assert view.disagreement[0]["disagreement"] == "none"
+
+
+def test_nobody_known_gives_an_empty_view(demo: Path) -> None:
+    folder = read_items(demo / "items")
+    unknown = folder.annotations.with_columns(annotator_id=pl.lit("everyday:unknown"))
+    assert annotator_view(replace(folder, annotations=unknown)) == ([], [], [])
+
+
+@pytest.mark.parametrize("kappa", [NAN, 0.25])
+def test_kappa_column_only_where_defined(kappa: float) -> None:
+    section = next(
+        s for s in sections(ReportData("", annotators=[person("a", 0.5, kappa=kappa)])) if s.key == "annotators"
+    )
+    assert ("kappa" in section.tables[0].columns) == (kappa == kappa)
