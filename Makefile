@@ -42,7 +42,11 @@ lint: $(VENV)/.dev  ## ruff (lint, format, docstrings) and mypy --strict
 test: lint  ## Lint, types, tests and doctests (under 12 minutes)
 	$(BIN)/python -m pytest -m 'not slow'
 
-slow: $(VENV)/.dev  ## What takes too long for every change
+$(VENV)/.spark: $(VENV)/.dev
+	$(INSTALL) -e '.[dev,spark]'
+	@touch $@
+
+slow: $(VENV)/.spark  ## What takes too long for every change; its Spark tests need Java
 	$(BIN)/python -m pytest -m slow
 
 format: $(VENV)/.dev  ## Put the code into ruff's format
@@ -51,6 +55,10 @@ format: $(VENV)/.dev  ## Put the code into ruff's format
 
 bench: $(VENV)/.dev  ## Benchmarks against peers in the same run
 	$(BIN)/python benchmarks/agreement_alpha.py
+	$(BIN)/python benchmarks/agreement_families.py
+	$(BIN)/python benchmarks/agreement_continuous.py
+	$(BIN)/python benchmarks/agreement_coverage.py
+	$(BIN)/python benchmarks/label_models.py
 	$(BIN)/python benchmarks/near_duplicates.py
 	$(BIN)/python benchmarks/startup.py
 

@@ -16,7 +16,7 @@ from typing import Final, get_args
 import numpy as np
 import polars as pl
 
-from dfar_toolkit.agreement.alpha_moments import alpha_of_many, alpha_of_moments
+from dfar_toolkit.agreement.alpha_moments import alpha_of_angles, alpha_of_many, alpha_of_moments
 from dfar_toolkit.agreement.alpha_ordinal import ordinal_statistic
 from dfar_toolkit.agreement.counting import Counts, Floats, Ints
 from dfar_toolkit.agreement.distances import Distance, Level, distance_table, ends, expected, given_table, within
@@ -89,7 +89,9 @@ def krippendorff_alpha(
         An Estimate with n = items with two or more ratings, or with ``by`` a frame with one row per slice.
 
     Undefined:
-        No item has two or more ratings, or only one value is in use; never 1 by decree.
+        No item has two or more ratings, or only one value is in use; never 1 by decree. Without a bootstrap interval
+        where more than 64 distinct numbers meet too many draws (draws times items above 1e10; ordinal: times ratings
+        above 1e9); the note says so, and ``ci="analytic"`` has one.
 
     Raises:
         TableError: Missing columns, a rater twice on an item, several questions, unknown raters, values that do not
@@ -228,18 +230,16 @@ def _interval(name: str, counts: Counts, x: Floats) -> Statistic:
 def _circular(name: str, counts: Counts, x: Floats, bounds: tuple[float, float] | None) -> Statistic:
     r"""Circular level by moments: $\sin^2(\theta / 2) = (1 - \cos \theta) / 2$, so cosines and sines suffice."""
     low, high = ends(x, bounds)
-    angle = 2 * np.pi * (x[counts.code] - low) / (high - low + 1)
+    middle = np.median(x[counts.code]) if len(counts.code) else 0.0  # of small angles 1 - cos then loses no digits
+    angle = 2 * np.pi * (x[counts.code] - middle) / (high - low + 1)
     m = counts.n_ratings
-    cosine = counts.per_pattern(counts.count * np.cos(angle))
-    sine = counts.per_pattern(counts.count * np.sin(angle))
-    unit = units(counts, [(m**2 - cosine**2 - sine**2) * m / counts.pairs, m, cosine, sine])
-
-    def alpha(sums: Floats, less: int = 1) -> Floats:
-        w, n, c, s = sums.T
-        value: Floats = 1 - (n - less) * w / (n**2 - c**2 - s**2)
-        return value
+    flat = counts.per_pattern(counts.count * 2 * np.sin(angle / 2) ** 2)
+    steep = counts.per_pattern(counts.count * np.sin(angle))
+    unit = units(counts, [(2 * m * flat - flat**2 - steep**2) * m / counts.pairs, m, flat, steep])
 
     def metric(a: Ints, b: Ints) -> Floats:
         return 2 * np.square(np.sin(np.pi * (x[a] - x[b]) / (high - low + 1)))
 
-    return Statistic(name, counts, unit, alpha, ONE_VALUE, metric=metric, slope_of=lambda sums: alpha(sums, 0))
+    return Statistic(
+        name, counts, unit, alpha_of_angles, ONE_VALUE, metric=metric, slope_of=lambda sums: alpha_of_angles(sums, 0)
+    )

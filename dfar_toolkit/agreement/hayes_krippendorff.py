@@ -14,7 +14,8 @@ from dfar_toolkit.agreement.statistic import Resampling, Statistic
 from dfar_toolkit.estimate import Estimate
 
 NARROW: Final = (
-    "interval too narrow: it covers 69 to 90 % where 95 % is asked for, as pairs of one item are drawn as independent"
+    "interval too narrow where items have three ratings or more: it covers 69 to 90 % where 95 % is asked for, as "
+    "pairs of one item are drawn as independent"
 )
 
 _CELLS: Final = 4_000_000  # draws times distinct differences held at once

@@ -112,7 +112,7 @@ def _chance_corrected(pair: Pair, table: Floats | None, name: str, *, pooled: bo
         )
         return np.asarray(1 - n * sums[:, 0] / apart_by_chance)
 
-    return Statistic(name, counts, unit, kappa, _ONE_VALUE, normal=not pooled)
+    return Statistic(name, counts, unit, kappa, _ONE_VALUE, normal=not pooled, paired=size)
 
 
 def _rater_code(ratings: Ratings) -> pl.Expr:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from dfar_toolkit.agreement.counting import Counts, Floats, Ints
+from dfar_toolkit.agreement.marks import marks
 from dfar_toolkit.agreement.units import Units
 from dfar_toolkit.estimate import Estimate, estimate_by_weights
 
@@ -42,7 +43,8 @@ class Statistic:
     ``adjust`` takes the sums (D,) and the value to what is added to the gradient where a published standard error
     differs from it. ``metric`` is the squared difference of two arrays of codes, where it does not depend on the data.
     ``singles`` counts rated items outside the rows, which count in the degrees of freedom. ``normal`` takes the normal
-    quantile and 1 / n for the variance instead of Student's t and 1 / (n - 1).
+    quantile and 1 / n for the variance instead of Student's t and 1 / (n - 1). ``paired`` is the number of values where
+    the codes are those of a first rater, then of a second.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Statistic:
     metric: Callable[[Ints, Ints], Floats] | None = None
     singles: int = 0
     normal: bool = False
+    paired: int = 0
 
     def values(self, weights: Floats) -> Floats:
         """The statistic (B,) under weights (B, U) of the units."""
@@ -121,7 +124,8 @@ def estimate_statistic(statistic: Statistic, how: Resampling) -> Estimate:
             f"agreement: {statistic.name} has no interval {how.ci!r}; use bootstrap, jackknife or analytic"
         )
     note = NO_PAIRS if len(statistic.unit.times) == 0 else found.note
-    return replace(found, note="; ".join(part for part in (note, *counts.notes) if part))
+    said = (note, *marks(counts, found, paired=statistic.paired), *counts.notes)
+    return replace(found, note="; ".join(part for part in said if part))
 
 
 def _by_spread(statistic: Statistic, how: Resampling) -> Estimate:

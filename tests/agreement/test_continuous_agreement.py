@@ -194,7 +194,7 @@ def test_limits_undefined_or_without_interval() -> None:
     drawn = limits_of_agreement(grouped, group="context", ci="bootstrap", n_boot=200)
     assert (drawn["low"] < drawn["value"]).all()
     assert drawn["unit"].to_list() == ["groups"] * 3
-    assert drawn["note"][1] == "bootstrap intervals are too short below 50 groups"
+    assert drawn["note"][1] == "bootstrap intervals are too short below 100 groups"
 
 
 def test_slices_and_arguments() -> None:

@@ -163,7 +163,7 @@ def test_sparse_rows_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> N
     for group in (None, "context"):
         dense = icc(rows, ci="bootstrap", n_boot=50, group=group)
         with monkeypatch.context() as patch:
-            patch.setattr("dfar_toolkit.agreement.variance_components._DENSE", 0)
+            patch.setattr("dfar_toolkit.agreement.continuous.variance_components._DENSE", 0)
             sparse = icc(rows, ci="bootstrap", n_boot=50, group=group)
         ends = (dense.value, dense.low, dense.high)
         assert (sparse.value, sparse.low, sparse.high) == pytest.approx(ends, abs=1e-10)

@@ -12,7 +12,7 @@ from dfar_toolkit.agreement.counting import Floats
 from dfar_toolkit.estimate import Estimate, Interval, collapse, estimate_by_weights
 
 _NARROW: Final = 16  # columns up to which equal rows are looked for
-_FEW: Final = 50  # units below which intervals from resampled moments cover 88 to 93 % where 95 are asked
+_FEW: Final = 100  # units below which intervals from resampled moments cover 88 to 93 % where 95 are asked
 
 
 def estimate_rows(
