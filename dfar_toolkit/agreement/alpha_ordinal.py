@@ -28,6 +28,8 @@ def ordinal_statistic(name: str, counts: Counts) -> Statistic:
     who = owners(counts)
 
     def alpha(weights: Floats) -> Floats:
+        if not len(counts.code):
+            return np.full(len(weights), np.nan)
         marginal = marginals.sums(weights)
         n = marginal.sum(axis=1, keepdims=True)
         rank = midranks(marginal)

@@ -13,6 +13,7 @@ from dfar_toolkit.agreement.cells import Cells, read_cells
 from dfar_toolkit.agreement.coefficients import Coefficient, Name, coefficient
 from dfar_toolkit.agreement.counting import Floats, Ints
 from dfar_toolkit.agreement.distances import Level, Weights
+from dfar_toolkit.agreement.marks import telling_units, thin
 from dfar_toolkit.agreement.ratings import RatingsLike, shown
 from dfar_toolkit.agreement.statistic import Scope, Statistic
 from dfar_toolkit.errors import TableError
@@ -132,7 +133,8 @@ def agreement_difference(
         seed=seed,
         undefined=_undefined(sides),
     )
-    return replace(found, note="; ".join(part for part in (found.note, *_notes(chosen, sides)) if part))
+    short = [] if np.isnan(found.low) else _short(sides)
+    return replace(found, note="; ".join(part for part in (found.note, *short, *_notes(chosen, sides)) if part))
 
 
 def _joint_units(cells: list[Cells], group: str | None) -> list[Ints]:
@@ -227,6 +229,15 @@ def _undefined(sides: list[_Side]) -> str:
         elif np.isnan(side.statistic.point()):
             why.append(f"{name}: {side.statistic.undefined}")
     return "; ".join(why) or "the difference has no value here"
+
+
+def _short(sides: list[_Side]) -> list[str]:
+    """Where a side's values are so much alike that the interval may be too short."""
+    found = []
+    for name, side in zip("AB", sides, strict=True):
+        own = side.statistic
+        found += [f"{name}: {note}" for note in thin(*telling_units(own.counts, own.paired), own.unit.unit)]
+    return found
 
 
 def _notes(chosen: Coefficient, sides: list[_Side]) -> list[str]:

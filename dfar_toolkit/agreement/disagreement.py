@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import polars as pl
 
+from dfar_toolkit.agreement.ratings import RatingsLike, as_lazy
+from dfar_toolkit.errors import TableError
+
 
 def item_disagreement(
-    annotations: pl.DataFrame, *, item: str = "item_id", rating: str = "rating_id", value: str = "value"
+    annotations: RatingsLike,
+    *,
+    item: str = "item_id",
+    rater: str = "annotator_id",
+    rating: str = "rating_id",
+    value: str = "value",
 ) -> pl.DataFrame:
     r"""Chance that two different ratings of an item differ, without the bias of small numbers of ratings.
 
@@ -24,9 +32,10 @@ def item_disagreement(
     and two of these differ unless they hold the same values.
 
     Args:
-        annotations: One row per value given, of one question.
+        annotations: One row per value given, of one question; a frame or (item, rater, value) triples.
         item: Column of the item.
-        rating: Column that holds rows of one rating together.
+        rater: Name of the rater among triples.
+        rating: Column that holds rows of one rating together; without it every row is a rating of its own.
         value: Column of the value; rows without one are left out.
 
     Returns:
@@ -38,6 +47,7 @@ def item_disagreement(
 
     Raises:
         ValueError: Several questions at once: no statistic pools them.
+        TableError: A column is missing.
 
     Example:
         Two of three people say "no": of the three pairs two differ.
@@ -50,11 +60,12 @@ def item_disagreement(
         Simpson (1949), Nature 163:688 (the unbiased estimate of concentration); Miller (1955), Note on the bias of
         information estimates, in Quastler, Information Theory in Psychology, 95-100 (the bias of the entropy).
     """
-    if "question" in annotations.columns and annotations["question"].n_unique() > 1:
-        asked = ", ".join(annotations["question"].unique().sort())
+    frame = _read(annotations, item, rater, rating, value)
+    if "question" in frame.columns and frame["question"].n_unique() > 1:
+        asked = ", ".join(frame["question"].cast(pl.String).unique().sort())
         raise ValueError(f"item_disagreement: wanted the annotations of one question, found {asked}; filter them first")
     ratings = (
-        annotations.filter(pl.col(value).is_not_null())
+        frame.filter(pl.col(value).is_not_null())
         .group_by(item, rating)
         .agg(pl.col(value).cast(pl.String).unique().sort())
     )
@@ -70,3 +81,14 @@ def item_disagreement(
     pairs = {"disagreement": 1 - pl.col("agreeing") / (n * (n - 1)), "entropy": pl.col("entropy")}
     defined = [pl.when(n > 1).then(number).otherwise(float("nan")).alias(name) for name, number in pairs.items()]
     return sums.sort(item).select(item, n, *defined, "n_values")
+
+
+def _read(annotations: RatingsLike, item: str, rater: str, rating: str, value: str) -> pl.DataFrame:
+    """The annotations as a polars frame; without a column of ratings every row is one of its own."""
+    needed = (item, value, rating, "question")
+    frame = as_lazy(annotations, (item, rater, value), None).collect()
+    for name in (item, value):
+        if name not in frame.columns:
+            raise TableError(f'item_disagreement needs the column "{name}"; found {", ".join(frame.columns)}.')
+    frame = frame.select([name for name in frame.columns if name in needed])
+    return frame if rating in frame.columns else frame.with_row_index(rating)

@@ -111,11 +111,11 @@ def counted(kind: str, n_values: int, order: Sequence[str] | None, *, everything
         Counted("krippendorff_alpha", "nominal", lambda c: alpha_statistic(c, "nominal")),
         *of_numbers,
         Counted("fleiss_kappa", None, lambda c: fleiss_statistic(c, offered(c, None))),
-        Counted("gwet_ac1", None, lambda c: ac_statistic(c, offered(c, None))),
+        Counted("gwet_ac1", None, lambda c: ac_statistic(c, offered(c, None, order=named))),
     ]
     if not everything:
         return found
-    found.append(Counted("brennan_prediger", None, lambda c: uniform_statistic(c, offered(c, None))))
+    found.append(Counted("brennan_prediger", None, lambda c: uniform_statistic(c, offered(c, None, order=named))))
     if kind in ("ordinal", "interval", "ratio"):
         found += [
             Counted(

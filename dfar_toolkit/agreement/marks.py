@@ -33,27 +33,36 @@ def marks(counts: Counts, found: Estimate, *, paired: int = 0) -> list[str]:
     if np.isnan(found.low):
         return []
     notes = []
-    if found.method == "bootstrap" and found.n_units < FEW_UNITS:
+    telling, others = telling_units(counts, paired)
+    if found.method == "bootstrap" and telling < FEW_UNITS:
         notes.append(f"bootstrap over fewer than {FEW_UNITS} {found.unit} runs a little short")
-    if found.method == "jackknife" and found.unit == "groups" and found.n_units <= FEW_GROUPS:
+    if found.method == "jackknife" and found.unit == "groups" and telling <= FEW_GROUPS:
         notes.append(f"jackknife over at most {FEW_GROUPS} groups runs a little short")
-    others = units_with_other_values(counts, paired)
-    if others < min(FEW_OTHERS, found.n_units):
-        notes.append(
-            f"only {others} {found.unit} hold another value than the most frequent: the interval may be too short"
-        )
-    return notes
+    return [*notes, *thin(telling, others, found.unit)]
 
 
-def units_with_other_values(counts: Counts, paired: int = 0) -> float:
-    """Units in which anybody gave another value than the most frequent one (of two raters: than each one's own)."""
+def thin(telling: int, others: float, unit: str) -> list[str]:
+    """What must be said where few of the units hold another value than the most frequent one."""
+    if others >= min(FEW_OTHERS, telling):
+        return []
+    return [f"only {others:.0f} {unit} hold another value than the most frequent: the interval may be too short"]
+
+
+def telling_units(counts: Counts, paired: int = 0) -> tuple[int, float]:
+    """Units with an item rated twice, and those of them in which anybody gave another value than the most frequent one.
+
+    Of two raters the most frequent value is each one's own.
+    """
+    pairable = counts.pairs > 0
+    who = owners(counts)
+    telling = np.bincount(who.owner, pairable * who.within, minlength=len(who.times)) > 0
+    n_telling = int(who.times[telling].sum())
     if not len(counts.code) or len(counts.values) < 2:
-        return float("inf")
+        return n_telling, float("inf")
     given = np.bincount(counts.code, counts.count * counts.times[counts.pattern], minlength=len(counts.values))
     size = paired or len(counts.values)
-    most = np.concatenate([start + np.argmax(given[start : start + size], keepdims=True)
-                           for start in range(0, len(given), size)])  # fmt: skip
+    starts = range(0, len(given), size)
+    most = np.concatenate([start + np.argmax(given[start : start + size], keepdims=True) for start in starts])
     other = counts.per_pattern((~np.isin(counts.code, most)).astype(np.float64)) > 0
-    who = owners(counts)
-    holds = np.bincount(who.owner, other * who.within, minlength=len(who.times)) > 0
-    return int(who.times[holds].sum())
+    holds = np.bincount(who.owner, (other & pairable) * who.within, minlength=len(who.times)) > 0
+    return n_telling, float(who.times[holds].sum())

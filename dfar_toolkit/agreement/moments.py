@@ -138,7 +138,7 @@ def ranks(ratings: Ratings) -> list[Ranks]:
         TableError: The same rater stands twice on an item, or an item stands in two groups.
     """
     by = by_names(ratings)
-    items = per_item(ratings, [])
+    items = _with_ends(ratings)
     frame = ratings.frame.select(*by, pl.col("item").hash(0).alias("key"), "value")
     if (items["len"] == 1).any():
         pairable = items.lazy().filter(pl.col("len") > 1).select(*by, "key")
@@ -232,16 +232,18 @@ def _slices(
 ) -> Iterator[tuple[pl.DataFrame, Counts, int, pl.DataFrame]]:
     """Each slice: its key, the counts of its pairable items, its units without one, and the sums of these items."""
     by = by_names(ratings)
-    rows = items.sort(*by, "key").select(*by, "len", *(["group"] if ratings.has_group else []))
+    held = [name for name in ("low", "high") if name in items.columns]
+    rows = items.sort(*by, "key").select(*by, "len", *held, *(["group"] if ratings.has_group else []))
     if sums is not None:
         rows = rows.hstack(sums.drop(*by, "key"))
     parts = rows.partition_by(by, maintain_order=True) if by and len(rows) else [] if by else [rows]
     for part in parts:
         n = len(part)
+        other = _other_than_most(part) if held else None
         counts = Counts(
-            pl.Series([0.0]),
+            pl.Series([0.0] if other is None else [0.0, 1.0]),
             np.arange(n),
-            np.zeros(n, dtype=np.int64),
+            np.zeros(n, dtype=np.int64) if other is None else other,
             part["len"].to_numpy().astype(np.float64),
             np.ones(n),
             part["group"].to_numpy() if ratings.has_group else None,
@@ -249,3 +251,13 @@ def _slices(
         )
         own = counts.pairable()
         yield key_frame(ratings, part), own, counts.n_lone_units, part.filter(pl.col("len") > 1)
+
+
+def _other_than_most(items: pl.DataFrame) -> Ints | None:
+    """1 for the items (N,) in which anybody gave another number than most did, 0 for the rest; None: no such number.
+
+    Where more than half of the items hold one number only, it is the median of their lowest values.
+    """
+    most = items["low"].median()
+    other = ((items["low"] != most) | (items["high"] != most)).to_numpy().astype(np.int64)
+    return other if 2 * other.sum() < len(other) else None

@@ -66,8 +66,8 @@ def value_agreement(
         ``share`` (of all ratings), and Estimate's fields; n = items with two or more ratings.
 
     Undefined:
-        No item has two or more ratings; everybody always gives this value. Specific agreement: nobody gives it on an
-        item with two ratings.
+        No item has two or more ratings; everybody always gives this value (percent agreement is 1 then). Specific
+        agreement: nobody gives it on an item with two ratings.
 
     Raises:
         TableError: More than 500 values, and as :func:`~dfar_toolkit.agreement.fleiss.fleiss_kappa`.

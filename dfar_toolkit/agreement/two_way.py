@@ -16,6 +16,7 @@ import numpy as np
 
 from dfar_toolkit.agreement.cells import Cells
 from dfar_toolkit.agreement.counting import Counts, Floats, Ints
+from dfar_toolkit.agreement.marks import telling_units, thin
 from dfar_toolkit.agreement.statistic import Resampling, Statistic, estimate_statistic
 from dfar_toolkit.estimate import Estimate, interval_of_draws
 from dfar_toolkit.estimate.resampling import bootstrap_weights
@@ -46,7 +47,8 @@ def estimate_two_way(cells: Cells, statistic: Callable[[Counts], Statistic], how
         The estimate, scope ``items+raters``.
 
     Undefined:
-        As the statistic; without an interval for one item or group and for fewer than 4 raters, noted for fewer than 8.
+        As the statistic; without an interval for one item or group and for fewer than 4 raters; noted for
+        fewer than 12, and where few items hold another value than the most frequent.
     """
     patterns = _Patterns(cells)
     found = estimate_statistic(statistic(patterns.counts()), how._replace(ci=None))
@@ -65,6 +67,7 @@ def estimate_two_way(cells: Cells, statistic: Callable[[Counts], Statistic], how
     draws = np.array([statistic(patterns.draw(rng)).point() for _ in range(how.n_boot)])
     if n_raters < FEW:
         found = replace(found, note=_joined(found.note, f"{n_raters} raters: the interval over raters may run short"))
+    found = replace(found, note=_joined(found.note, *thin(*telling_units(cells.counts()), patterns.unit)))
     return interval_of_draws(replace(found, unit=f"{found.unit} and {n_raters} raters"), draws)
 
 

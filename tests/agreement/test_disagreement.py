@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfar_toolkit.agreement.disagreement import item_disagreement
+from dfar_toolkit.errors import TableError
 
 
 def _frame(items: dict[str, list[str]]) -> pl.DataFrame:
@@ -90,3 +91,13 @@ def test_laws(votes: list[list[str]]) -> None:
     assert item_disagreement(frame.sample(fraction=1, shuffle=True, seed=1)).equals(found)
     renamed = frame.with_columns(pl.col("value").replace({"a": "d", "d": "a"}))
     assert item_disagreement(renamed).equals(found)
+
+
+def test_triples_and_frames_of_others_and_rows_without_rating_ids() -> None:
+    rows = [("x", "a", 1), ("x", "b", 2), ("y", "a", 1), ("y", "b", 1)]
+    frame = pl.DataFrame(rows, schema=["item_id", "annotator_id", "value"], orient="row")
+    expected = [1.0, 0.0]
+    for form in (rows, frame, frame.lazy(), frame.to_pandas(), frame.to_arrow()):
+        assert item_disagreement(form)["disagreement"].to_list() == expected
+    with pytest.raises(TableError, match='item_disagreement needs the column "value"'):
+        item_disagreement(frame.drop("value"))

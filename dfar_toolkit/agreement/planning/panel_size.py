@@ -176,7 +176,7 @@ def _projected(
         _, se = simulate(fitted, "krippendorff_alpha", level, items=max(2, alpha.n), raters=size, n=n, seed=seed)
         half = z * float(np.nanmedian(se))
         note = "; ".join(filter(None, ["the interval to expect, not one of the data", fitted.note]))
-        found.append(replace(bare, low=alpha.value - half, high=alpha.value + half, note=note))
+        found.append(replace(bare, low=alpha.value - half, high=min(1.0, alpha.value + half), note=note))
     return found
 
 

@@ -17,6 +17,7 @@ import scipy.sparse as sparse
 
 from dfar_toolkit.agreement.cells import Cells, cell_slices
 from dfar_toolkit.agreement.counting import Floats, Ints
+from dfar_toolkit.agreement.marks import thin
 from dfar_toolkit.agreement.raters.shared_items import item_patterns, share_with_rest, shared_items, with_keys
 from dfar_toolkit.agreement.ratings import By, RatingsLike
 from dfar_toolkit.estimate import Estimate, Interval, collapse, estimate, estimate_by_weights, estimates_frame
@@ -138,6 +139,9 @@ def _kappas(cells: Cells, share: Floats, how: _How) -> Callable[[Ints], Estimate
     shape = (len(cells.items), len(cells.values))
     counts = sparse.csr_array((np.ones(len(cells.item)), (cells.item, cells.value)), shape=shape)
     patterns, others = item_patterns(cells), cells.n_per_item - 1.0
+    most = np.bincount(cells.value, minlength=1).argmax()
+    other = np.bincount(cells.item, cells.value != most, minlength=shape[0]) > 0
+    unit = np.arange(shape[0]) if cells.group is None else cells.group
 
     def kappa(entries: Ints) -> Estimate:
         item, code = cells.item[entries], cells.value[entries]
@@ -152,10 +156,16 @@ def _kappas(cells: Cells, share: Floats, how: _How) -> Callable[[Ints], Estimate
         rows = _Rows(dense, narrow[0], narrow[1], times.astype(np.float64), "items")
         if cells.group is not None:
             rows = _by_group(rows, cells.group[item], where)
-        return estimate_by_weights(
+        found = estimate_by_weights(
             "kappa with the rest", rows.times, rows.kappa, n=len(entries), unit=rows.unit,
             ci=how.ci, confidence=how.confidence, n_boot=how.n_boot, seed=how.seed, undefined=_ONE_VALUE,
         )  # fmt: skip
+        short = (
+            []
+            if np.isnan(found.low)
+            else thin(len(np.unique(unit[item])), len(np.unique(unit[item[other[item]]])), rows.unit)
+        )
+        return replace(found, note="; ".join(filter(None, [found.note, *short])))
 
     return kappa
 

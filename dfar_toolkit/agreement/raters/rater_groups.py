@@ -18,6 +18,7 @@ import polars as pl
 from dfar_toolkit.agreement.alpha import krippendorff_alpha
 from dfar_toolkit.agreement.cells import Cells, read_cells
 from dfar_toolkit.agreement.counting import Floats
+from dfar_toolkit.agreement.marks import telling_units, thin
 from dfar_toolkit.agreement.observed import percent_agreement
 from dfar_toolkit.agreement.raters.group_pairs import GroupLevel, GroupPairs, GroupStatistic
 from dfar_toolkit.agreement.raters.rater_splits import PermutationTest, RaterSplits
@@ -241,6 +242,7 @@ def _estimates(cells: Cells, member: Floats, names: tuple[str, str], how: _How) 
     a, b = names
     what = "percent agreement" if how.statistic == "percent_agreement" else f"Krippendorff's alpha ({how.level})"
     titles = (f"{what} between {a} and {b}", f"{what}, {b} - {a}", f"{what}, within - between")
+    short = thin(*telling_units(cells.counts()), unit)
     found = []
     for (_, number), name, n in zip(_COMPARED, titles, pairs.n_items(member), strict=True):
 
@@ -252,8 +254,14 @@ def _estimates(cells: Cells, member: Floats, names: tuple[str, str], how: _How) 
             name, times, statistic, n=n, unit=unit, ci=how.ci, confidence=how.confidence, n_boot=how.n_boot,
             seed=how.seed, undefined=_NO_VALUE if n else _NO_ITEMS,
         )  # fmt: skip
-        found.append(estimate if len(times) else replace(estimate, note=_NO_ITEMS))
+        found.append(_marked(estimate, short) if len(times) else replace(estimate, note=_NO_ITEMS))
     return found
+
+
+def _marked(estimate: Estimate, notes: list[str]) -> Estimate:
+    """The estimate with what must be said of its interval, where it has one."""
+    said = [] if np.isnan(estimate.low) else notes
+    return replace(estimate, note="; ".join(filter(None, [estimate.note, *said])))
 
 
 def _tests(cells: Cells, member: Floats, names: tuple[str, str], how: _How) -> list[PermutationTest]:
