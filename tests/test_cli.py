@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +17,7 @@ import pytest
 
 from dfar_toolkit.cli import main
 from dfar_toolkit.cli.printing import interval, one_line, print_json
+from dfar_toolkit.tabular.delimited import delimited_rows
 
 
 class Run(NamedTuple):
@@ -152,6 +156,46 @@ class TestWhatIsPrinted:
     def test_json_has_no_nan(self, capsys: pytest.CaptureFixture[str]) -> None:
         print_json([{"value": float("nan"), "of": [1.0, float("inf")]}])
         assert json.loads(capsys.readouterr().out) == [{"value": None, "of": [1.0, None]}]
+
+    def test_json_has_times_and_decimals(self, capsys: pytest.CaptureFixture[str]) -> None:
+        when = datetime(2024, 5, 1, 12, 30)
+        print_json([{"at": when, "day": when.date(), "took": timedelta(hours=1), "of": [Decimal("0.5"), when.time()]}])
+        found = json.loads(capsys.readouterr().out)
+        assert found == [{"at": "2024-05-01T12:30:00", "day": "2024-05-01", "took": "1:00:00", "of": [0.5, "12:30:00"]}]
+
+    @pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime])
+    def test_drift_over_dates_as_json(self, dfar: Dfar, tmp_path: Path, dtype: pl.DataType) -> None:
+        rows = [(f"i{i}", rater, str((i * (1 + (rater == "b"))) % 2), date(2024, 1, 1 + i))
+                for i in range(24) for rater in "abc"]  # fmt: skip
+        frame = pl.DataFrame(rows, schema=["item_id", "annotator_id", "value", "at"], orient="row")
+        frame.with_columns(pl.col("at").cast(dtype)).write_parquet(tmp_path / "ratings.parquet")
+        run = dfar("agreement", tmp_path / "ratings.parquet", "--drift", "at", "--json", "--n-boot", "100")
+        assert run.code == 0, run.err
+        assert "2024-01-" in run.out
+        assert json.loads(run.out)
+
+    def test_a_table_without_rows_ends_well(self, tmp_path: Path) -> None:
+        (tmp_path / "empty.csv").write_text("item_id,annotator_id,value\n")
+        command = [sys.executable, "-c", "from dfar_toolkit.cli import main; main()", "agreement", "empty.csv"]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        assert "terminate" not in run.stderr
+
+    @pytest.mark.parametrize(("rows", "threads"), [(0, False), (3, False), (1_100_000, True)])
+    def test_small_tables_are_read_without_threads(
+        self, monkeypatch: pytest.MonkeyPatch, rows: int, threads: bool
+    ) -> None:
+        from pyarrow import csv as pacsv
+
+        used, options = [], pacsv.ReadOptions
+
+        def noted(*, use_threads: bool, block_size: int) -> pacsv.ReadOptions:
+            used.append(use_threads)
+            return options(use_threads=use_threads, block_size=block_size)
+
+        monkeypatch.setattr(pacsv, "ReadOptions", noted)
+        assert len(delimited_rows(b"item_id,value\n" + b"item 1234,value\n" * rows, ",", ())) == rows
+        assert used == [threads]
 
     def test_nothing_from_data_steers_the_terminal(self) -> None:
         assert one_line("a\x1b[31m\u202eb\r\nc") == "a\\x1b[31m\\u202eb\\r\\nc"

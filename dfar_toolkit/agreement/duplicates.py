@@ -9,7 +9,8 @@ from typing import Final, Literal, NamedTuple, get_args
 
 import polars as pl
 
-from dfar_toolkit.agreement.ratings import By, RatingsLike, as_lazy, check_columns, no_value, shown
+from dfar_toolkit.agreement.rating_frames import RatingsLike, as_lazy, collected, shown
+from dfar_toolkit.agreement.ratings import By, check_columns, check_names, no_value
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.tables import UNKNOWN_ANNOTATOR
 
@@ -78,7 +79,7 @@ def without_repeats(
 
     Raises:
         TableError: A column is missing, or ``mean`` of what are no numbers.
-        ValueError: ``keep`` is none of the four.
+        ValueError: ``keep`` is none of the four, a role names no column, or ``by`` one column twice.
 
     Example:
         >>> rows = [("x", "ann", 1), ("x", "bob", 2), ("x", "ann", 3)]
@@ -90,20 +91,26 @@ def without_repeats(
     """
     if keep not in get_args(Kept):
         raise ValueError(f"without_repeats: keep must be one of {', '.join(get_args(Kept))}, found {keep!r}")
-    frame = as_lazy(ratings, (item, rater, value), None).collect()
     slicing = (by,) if isinstance(by, str) else tuple(by or ())
-    check_columns(frame.schema, {"item": item, "rater": rater, "value": value, "at": at}, slicing)
+    roles = {"item": item, "rater": rater, "value": value, "at": at}
+    check_names(roles, slicing)
+    frame = collected(as_lazy(ratings, (item, rater, value), None))
+    check_columns(frame.schema, roles, slicing)
     if frame.schema[value].is_nested():
         raise no_value(value, frame.schema[value])
     if keep == "mean":
         frame = frame.with_columns(_numbers(frame[value]))
-    keys = list(dict.fromkeys([item, rater, *slicing, *(["question"] if "question" in frame.columns else [])]))
+    keys = list(
+        dict.fromkeys(
+            [item, rater, *slicing, *(["question"] if "question" in frame.columns and value != "question" else [])]
+        )
+    )
     marked = frame.with_row_index(_ROW).with_columns(_mates(frame, keys, item, rater, value))
     twice = marked.filter(pl.col(_MATES) > 1)
     merged = _merged(twice, keys, value, keep, at)
     rest = marked.filter(pl.col(_MATES) <= 1)
     if keep == "keep":
-        rest = rest.with_columns(pl.when(_rated(frame, value)).then(pl.concat_list(value)).alias(value))
+        rest = rest.with_columns(pl.when(_there(frame, value)).then(pl.concat_list(value)).alias(value))
     rows = pl.concat([rest, merged]).sort(_ROW).drop(_ROW, _MATES)
     told = _told(twice, keys, value)
     return WithoutRepeats(
@@ -123,14 +130,15 @@ def _numbers(values: pl.Series) -> pl.Series:
     return numbers
 
 
-def _rated(frame: pl.DataFrame, value: str) -> pl.Expr:
-    there = pl.col(value).is_not_null()
-    return there & pl.col(value).is_not_nan() if frame.schema[value].is_float() else there
+def _there(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Where a column holds something, neither null nor NaN."""
+    there = pl.col(name).is_not_null()
+    return there & pl.col(name).is_not_nan() if frame.schema[name].is_float() else there
 
 
 def _mates(frame: pl.DataFrame, keys: list[str], item: str, rater: str, value: str) -> pl.Expr:
     """How many ratings share the item and rater of a row; 0 where it cannot be a repeat."""
-    sure = _rated(frame, value) & pl.col(item).is_not_null() & pl.col(rater).is_not_null()
+    sure = _there(frame, value) & _there(frame, item) & _there(frame, rater)
     name = pl.col(rater).cast(pl.String)
     sure = sure & (name != UNKNOWN_ANNOTATOR) & ~name.str.ends_with(f":{UNKNOWN_ANNOTATOR}")
     return pl.when(sure).then(sure.sum().over(keys)).otherwise(0).alias(_MATES)

@@ -105,7 +105,7 @@ def _selected(ratings: Frame, item: str, rater: str, value: str, group: str | No
     chosen += [
         nw.col(name)
         for name in ("rating_id", "question")
-        if name in schema and name not in (item, rater, value) and not (name == "question" and name in by)
+        if name in schema and name not in (item, rater, value) and not (name == "question" and name in (group, *by))
     ]
     return ratings.select(*chosen, *(nw.col(name).alias(f"by{i}") for i, name in enumerate(by)))
 
@@ -114,6 +114,8 @@ def _key(name: str, schema: Mapping[str, Any]) -> nw.Expr:
     dtype = schema[name]
     if dtype.is_nested() or dtype in (nw.Object, nw.Binary):
         raise no_id(name, dtype)
+    if dtype.is_float():  # NaN is no id
+        return nw.when(~nw.col(name).is_nan()).then(nw.col(name)).cast(nw.String)
     return nw.col(name) if dtype == nw.String or dtype.is_integer() else nw.col(name).cast(nw.String)
 
 

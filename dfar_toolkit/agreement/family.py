@@ -54,8 +54,8 @@ class Asked(NamedTuple):
 
     @property
     def exact(self) -> Literal["analytic", "bootstrap", "jackknife"] | None:
-        """The interval of statistics whose analytic one rests on independent items."""
-        return "analytic" if self.how.ci == "analytic" and self.group is None else self.drawn
+        """The interval of statistics whose own one, from F, rests on independent items."""
+        return "analytic" if self.how.ci in ("analytic", "bootstrap") and self.group is None else self.drawn
 
 
 class Single(NamedTuple):

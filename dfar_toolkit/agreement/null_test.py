@@ -89,7 +89,8 @@ def agreement_test(
         rater: Column of the rater.
         value: Column of the value; null is a missing rating.
         group: Column with the resampling unit of the item; None: the item itself.
-        n_permutations: Random shufflings.
+        n_permutations: Random shufflings; fewer (at least 99) where shufflings times ratings are above 1e8, and
+            ``test_note`` says so.
         ci: Interval of the coefficient beside the test: bootstrap, jackknife, or None.
         confidence: Two-sided coverage asked for.
         n_boot: Bootstrap draws of that interval.

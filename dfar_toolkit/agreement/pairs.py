@@ -17,7 +17,7 @@ from dfar_toolkit.agreement.units import units
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Estimate
 
-_RATERS: Final = 2000  # raters up to which every pair is listed: two million rows
+MOST_RATERS: Final = 2000  # raters up to which every pair is listed: two million rows
 _NO_OVERLAP: Final = "no item was rated by both"
 _ONE_VALUE: Final = "both raters use one and the same value, so agreement beyond chance has no meaning"
 
@@ -56,9 +56,9 @@ def count_pairs(ratings: Ratings) -> list[PairSlice]:
     Raises:
         TableError: More than 2,000 raters, or a rater twice on an item.
     """
-    if len(ratings.raters) > _RATERS:
+    if len(ratings.raters) > MOST_RATERS:
         raise TableError(
-            f"pairwise_kappa lists every pair of raters and takes at most {_RATERS} of them; "
+            f"pairwise_kappa lists every pair of raters and takes at most {MOST_RATERS} of them; "
             f"found {len(ratings.raters)}; filter to the raters in question."
         )
     per_item(ratings, [])  # refuses repeats
@@ -142,21 +142,25 @@ def _listed(
     values: dict[tuple[object, ...], Ints],
 ) -> Iterator[PairSlice]:
     by = by_names(ratings)
+    nothing = _nothing(ratings)  # one for all pairs without a common item, of which there may be a million
     for rows in present.partition_by(by, maintain_order=True) if by else [present]:
         where = rows.select(by).row(0) if by else ()
         pairs = [
-            Pair(first, second, *_counts(ratings, tables.get((*where, first, second))))
+            Pair(first, second, *(nothing if table is None else _counts(ratings, table)))
             for first, second in combinations(rows["first"].to_list(), 2)
+            for table in (tables.get((*where, first, second)),)
         ]
         yield PairSlice(key_frame(ratings, rows), len(rows), pairs, values.get(where, np.arange(0)))
 
 
-def _counts(ratings: Ratings, table: pl.DataFrame | None) -> tuple[Counts, Ints]:
+def _nothing(ratings: Ratings) -> tuple[Counts, Ints]:
+    """The counts of two raters without a common item, and the values that they use: none."""
+    none = np.empty(0, dtype=np.int64)
+    return Counts(pl.Series([], dtype=pl.Int64), none, none, np.empty(0), np.empty(0), None, ratings.notes), none
+
+
+def _counts(ratings: Ratings, table: pl.DataFrame) -> tuple[Counts, Ints]:
     """A pair's table as counts over 2U values, and the U values that the two use."""
-    if table is None or not len(table):
-        nothing = np.empty(0, dtype=np.int64)
-        none = Counts(pl.Series([], dtype=pl.Int64), nothing, nothing, np.empty(0), np.empty(0), None, ratings.notes)
-        return none, nothing
     used, codes = np.unique(table.select("a", "b").to_numpy().ravel(), return_inverse=True)
     codes = codes.reshape(-1, 2).astype(np.int64)
     codes[:, 1] += len(used)

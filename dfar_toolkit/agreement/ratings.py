@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import narwhals.stable.v2 as nw
 import polars as pl
 
+from dfar_toolkit.agreement.rating_frames import RatingsLike as RatingsLike
+from dfar_toolkit.agreement.rating_frames import as_lazy as as_lazy
+from dfar_toolkit.agreement.rating_frames import collected, quoted, schema_of
+from dfar_toolkit.agreement.rating_frames import foreign_lazy as foreign_lazy
+from dfar_toolkit.agreement.rating_frames import shown as shown
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.tables import UNKNOWN_ANNOTATOR
 
-RatingsLike = Any  # a polars frame, anything narwhals knows, or an iterable of (item, rater, value)
 By = str | Sequence[str] | None
 
 LARGEST_SQUARED: Final = 1e150  # numbers from here on are listed, whatever their number: their squares overflow
+_EXACT: Final = 2**53  # whole numbers from here on may fall together as floats
 _ADVICE: Final = "name another with item=, rater= or value=, or turn wide data round with from_wide()"
 
 
@@ -63,14 +67,17 @@ def read_ratings(
         The ratings, lazy, with the distinct values and raters.
 
     Raises:
-        TableError: A column is missing or cannot be used, ids are null, several questions are mixed, or nobody knows
-            who the raters are.
+        TableError: A column is missing or cannot be used, ids are null, several questions are mixed, nobody knows who
+            the raters are, or the frame cannot be read.
+        ValueError: A role names no column, or ``by`` one column twice.
     """
     columns = (by,) if isinstance(by, str) else tuple(by or ())
+    roles = {"item": item, "rater": rater, "value": value, "group": group}
+    check_names(roles, columns)
     needed = (item, rater, value, *([group] if group is not None else []), *columns)
     source = as_lazy(ratings, (item, rater, value), needed)
-    schema = source.collect_schema()
-    check_columns(schema, {"item": item, "rater": rater, "value": value, "group": group}, columns)
+    schema = schema_of(source)
+    check_columns(schema, roles, columns)
     has_rating_id = "rating_id" in schema and "rating_id" not in (item, rater, value)
     selected = {"item": _key(item, schema), "rater": _key(rater, schema), "value": _plain(value, schema)}
     if group is not None:
@@ -78,9 +85,9 @@ def read_ratings(
     if has_rating_id:
         selected["rating_id"] = pl.col("rating_id")
     slices = {f"by{i}": pl.col(name) for i, name in enumerate(columns)}
-    asks = "question" in schema and "question" not in columns
+    asks = "question" in schema and "question" not in needed
     if asks:
-        selected["question"] = pl.col("question")
+        selected["question"] = _question(schema)
     frame = source.select(**selected, **slices)
     rated = frame.filter(pl.col("value").is_not_null())
     if asks:
@@ -118,85 +125,52 @@ def from_wide(
         A frame of ``item, rater, value`` with one row per item and rater, missing ratings as null.
 
     Raises:
-        TableError: A column is missing, or the raters' columns mix text and numbers.
+        TableError: A column is missing, the frame is long already, or the raters' columns mix text and numbers.
 
     Example:
         >>> from_wide(pl.DataFrame({"item_id": ["x"], "ann": ["yes"], "bob": ["no"]})).rows()
         [('x', 'ann', 'yes'), ('x', 'bob', 'no')]
     """
     source = as_lazy(frame, (item, rater, value), None)
-    schema = source.collect_schema()
+    schema = schema_of(source)
     chosen = [name for name in schema if name != item] if raters is None else list(raters)
     for name in (item, *chosen):
         if name not in schema:
             raise TableError(
-                f'from_wide needs the column "{name}"; found {_quoted(list(schema))}; check item and raters.'
+                f'from_wide needs the column "{name}"; found {quoted(list(schema))}; check item and raters.'
             )
+    taken = [name for name in (rater, value) if name in (item, *chosen)]
+    if taken:
+        raise TableError(
+            f"from_wide makes the columns {quoted([rater, value])}; the frame has {quoted(taken)} already, so it looks "
+            f"long; use it as it is, or name the columns of the result with rater= and value=."
+        )
     texts = {name: schema[name] == pl.String or isinstance(schema[name], pl.Categorical | pl.Enum) for name in chosen}
     filled = [name for name in chosen if schema[name] != pl.Null]
     if len({texts[name] for name in filled}) > 1:
         shown = ", ".join(f'"{name}" ({schema[name]})' for name in filled[:6])
         raise TableError(f"the raters' columns must be all text or all numbers; found {shown}; cast them to one type.")
-    source = source.with_columns(pl.col(name).cast(pl.String) for name in chosen if texts[name])
-    return source.unpivot(on=chosen, index=item, variable_name=rater, value_name=value).collect()
+    source = source.select(item, *(pl.col(name).cast(pl.String) if texts[name] else name for name in chosen))
+    return collected(source.unpivot(on=chosen, index=item, variable_name=rater, value_name=value))
 
 
-def foreign_lazy(ratings: RatingsLike) -> nw.LazyFrame[Any] | None:
-    """The data as a lazy narwhals frame of another engine than polars (PySpark, DuckDB, ...), or None."""
-    native = nw.from_native(ratings, pass_through=True)
-    if isinstance(native, nw.LazyFrame) and not isinstance(native.to_native(), pl.LazyFrame):
-        return native
-    return None
+def check_names(names: Mapping[str, str | None], by: Sequence[str]) -> None:
+    """Refuse a role without a column, and a column given twice to slice by.
 
+    Args:
+        names: The column of each role; None where the role is not used.
+        by: The columns to slice by.
 
-def as_lazy(ratings: RatingsLike, names: tuple[str, str, str], needed: tuple[str, ...] | None) -> pl.LazyFrame:
-    """The data as a polars LazyFrame; of another library's frame only the columns that are needed are converted."""
-    native = nw.from_native(ratings, pass_through=True)
-    if isinstance(native, nw.LazyFrame | nw.DataFrame):
-        own = native.to_native()
-        if isinstance(own, pl.LazyFrame | pl.DataFrame):
-            return own.lazy()
-        narrow = _only(native, needed)
-        try:
-            eager = narrow.collect("polars") if isinstance(narrow, nw.LazyFrame) else narrow
-            return eager.to_polars().lazy()
-        except Exception as error:  # whatever the other library says about a mixed column
-            raise TableError(
-                f"the frame cannot be read: {str(error).splitlines()[0]}; give each column one type."
-            ) from error
-    if isinstance(ratings, str | bytes | dict) or not isinstance(ratings, Iterable):
-        raise TypeError(
-            f"agreement: ratings must be a frame or (item, rater, value) triples, found {type(ratings).__name__}"
-        )
-    return _from_triples(list(ratings), names).lazy()
-
-
-def _only(
-    native: nw.LazyFrame[Any] | nw.DataFrame[Any], needed: tuple[str, ...] | None
-) -> nw.LazyFrame[Any] | nw.DataFrame[Any]:
-    """The columns that are used, or no rows where one of them is missing, which is refused later."""
-    found = native.collect_schema().names()
-    if needed is None:
-        return native
-    if not set(needed) <= set(found):
-        return native.head(0)
-    return native.select([name for name in found if name in {*needed, "question", "rating_id"}])
-
-
-def _from_triples(rows: list[Any], names: tuple[str, str, str]) -> pl.DataFrame:
-    if not rows:
-        return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    bad = next((row for row in rows if isinstance(row, str) or not isinstance(row, Sequence) or len(row) != 3), None)
-    if bad is not None:
-        raise TableError(f"each rating must be a triple (item, rater, value); found {repr(bad)[:60]}.")
-    series = []
-    for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        try:
-            series.append(pl.Series(name, column))
-        except (TypeError, pl.exceptions.PolarsError) as error:
-            kinds = sorted({type(x).__name__ for x in column})
-            raise TableError(f'the column "{name}" must hold one type; found {", ".join(kinds)}.') from error
-    return pl.DataFrame(series)
+    Raises:
+        ValueError: ``item``, ``rater`` or ``value`` is None, a name is no text, or ``by`` names a column twice.
+    """
+    for role, name in [*names.items(), *(("by", name) for name in by)]:
+        unused = name is None and role not in ("item", "rater", "value", "by")
+        if not (unused or isinstance(name, str)):
+            raise ValueError(f"agreement needs the name of the {role} column; found {shown(repr(name))}")
+    twice = next((name for place, name in enumerate(by) if name in by[:place]), None)
+    if twice is not None:
+        raise ValueError(f'agreement: by names the column "{shown(twice)}" twice; name each column once')
 
 
 def check_columns(schema: Mapping[str, Any], names: Mapping[str, str | None], by: Sequence[str]) -> None:
@@ -209,24 +183,41 @@ def check_columns(schema: Mapping[str, Any], names: Mapping[str, str | None], by
 
     Raises:
         TableError: One of them is missing.
+        ValueError: As :func:`check_names`.
     """
+    check_names(names, by)
     for role, name in [*names.items(), *(("by", name) for name in by)]:
         if name is not None and name not in schema:
-            raise TableError(f'agreement needs the column "{name}" ({role}); found {_quoted(list(schema))}; {_ADVICE}.')
+            raise TableError(f'agreement needs the column "{name}" ({role}); found {quoted(list(schema))}; {_ADVICE}.')
+
+
+def _is_odd(dtype: pl.DataType) -> bool:
+    """Whether a type holds neither texts nor numbers, nor what can be written as either."""
+    return dtype.is_nested() or isinstance(dtype, pl.Object | pl.Binary | pl.BaseExtension)
+
+
+def _question(schema: pl.Schema) -> pl.Expr:
+    if _is_odd(schema["question"]):
+        raise TableError(
+            f'the column "question" must hold one text per row; found {schema["question"]}; make it text, or rename it.'
+        )
+    return pl.col("question")
 
 
 def _key(name: str, schema: pl.Schema) -> pl.Expr:
     """An id column as text or numbers; categories as text, because their codes mean nothing outside their column."""
     dtype = schema[name]
-    if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
+    if _is_odd(dtype):
         raise no_id(name, dtype)
+    if dtype.is_float():  # NaN is no id
+        return pl.col(name).fill_nan(None).cast(pl.String)
     return pl.col(name) if dtype == pl.String or dtype.is_integer() else pl.col(name).cast(pl.String)
 
 
 def _plain(name: str, schema: pl.Schema) -> pl.Expr:
     """The value column as text, whole numbers or floats."""
     dtype = schema[name]
-    if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
+    if _is_odd(dtype):
         raise no_value(name, dtype)
     if dtype == pl.Boolean:
         return pl.col(name).cast(pl.UInt8)
@@ -244,20 +235,20 @@ class _Values(NamedTuple):
 
 
 def _values(rated: pl.LazyFrame, most: int | None) -> _Values:
-    dtype = rated.collect_schema()["value"]
+    dtype = schema_of(rated)["value"]
     if most is not None and dtype.is_numeric():
         value = pl.col("value").cast(pl.Float64)
         whole = value.filter(value.is_not_nan())
-        look = rated.select(
+        wanted = rated.select(
             whole.approx_n_unique().alias("distinct"),
             pl.max_horizontal(whole.max(), -whole.min()).alias("largest"),
             value.is_nan().sum().alias("nan"),
-        ).collect(engine="streaming")
-        distinct, largest, n_nan = look.row(0)
+        )
+        distinct, largest, n_nan = collected(wanted, streaming=True).row(0)
         # Far above the limit an estimate of the number says enough; near it the values are few, and are counted.
-        if distinct > 2 * most and largest < LARGEST_SQUARED:
+        if distinct > 2 * most and largest < (_EXACT if dtype.is_integer() else LARGEST_SQUARED):
             return _Values(pl.Series(dtype=dtype), int(n_nan), False)
-    by_value = rated.group_by("value").len().collect(engine="streaming")
+    by_value = collected(rated.group_by("value").len(), streaming=True)
     n_nan = 0
     if dtype.is_float():
         nan = pl.col("value").is_nan()
@@ -265,16 +256,18 @@ def _values(rated: pl.LazyFrame, most: int | None) -> _Values:
         by_value = by_value.filter(~nan)
     values = by_value["value"].sort()
     few = most is None or not dtype.is_numeric() or len(values) <= most
-    listed = few or not (values.cast(pl.Float64).abs() < LARGEST_SQUARED).all()
+    numbers = pl.Series(dtype=pl.Float64) if few else values.cast(pl.Float64)
+    merged = numbers.n_unique() < len(values)  # listed, so that the level refuses them
+    listed = few or merged or not (numbers.abs() < LARGEST_SQUARED).all()
     return _Values(values if listed else values.clear(), n_nan, listed)
 
 
 def _raters(rated: pl.LazyFrame, *, names: tuple[str, str, str | None]) -> pl.Series:
     """Distinct raters, sorted; refuses null ids."""
-    by_rater = rated.group_by("rater").len().sort("rater").collect(engine="streaming")
+    by_rater = collected(rated.group_by("rater").len().sort("rater"), streaming=True)
     keys = ["item", *(["group"] if names[2] is not None else [])]
     null = pl.any_horizontal(pl.col(keys).is_null())
-    nulls = rated.filter(null).select(pl.col(keys).null_count()).collect(engine="streaming")
+    nulls = collected(rated.filter(null).select(pl.col(keys).null_count()), streaming=True)
     missing = {
         names[0]: int(nulls["item"][0]),
         names[1]: int(by_rater.filter(pl.col("rater").is_null())["len"].sum()),
@@ -287,7 +280,7 @@ def _raters(rated: pl.LazyFrame, *, names: tuple[str, str, str | None]) -> pl.Se
 
 
 def _check_question(rated: pl.LazyFrame) -> None:
-    questions = rated.select("question").unique().sort("question").collect(engine="streaming")["question"]
+    questions = collected(rated.select("question").unique().sort("question"), streaming=True)["question"]
     if len(questions) > 1:
         raise several_questions(questions)
 
@@ -326,7 +319,7 @@ def several_questions(questions: pl.Series) -> TableError:
     """The refusal of ratings of several questions (Q,), sorted."""
     return TableError(
         f"agreement is about one question; the ratings hold {len(questions)} "
-        f'({_quoted([str(q) for q in questions.head(4)])}); filter to one question, or give by="question".'
+        f'({quoted([str(q) for q in questions.head(4)])}); filter to one question, or give by="question".'
     )
 
 
@@ -336,12 +329,3 @@ def all_unknown(rater: object) -> TableError:
         f"agreement needs to know who gave which rating; every rating is by an unknown annotator "
         f'("{shown(rater)}"); give the raters\' ids if the data has them.'
     )
-
-
-def shown(thing: object, width: int = 60) -> str:
-    """A piece of data on one line of an error message."""
-    return " ".join(str(thing).split())[:width]
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f'"{shown(name)}"' for name in names)

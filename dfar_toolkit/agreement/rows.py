@@ -8,7 +8,7 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import polars as pl
 
-from dfar_toolkit.agreement.ratings import RatingsLike
+from dfar_toolkit.agreement.rating_frames import RatingsLike, collected, known, schema_of, shown, unreadable_frame
 from dfar_toolkit.errors import TableError
 
 
@@ -27,10 +27,10 @@ def rows_of(data: RatingsLike, *, names: tuple[str, str, str], keep: Collection[
         TableError: The frame cannot be read, or something is no triple.
     """
     if isinstance(data, pl.LazyFrame):
-        return data.select(name for name in data.collect_schema().names() if name in keep).collect()
+        return collected(data.select(name for name in schema_of(data).names() if name in keep))
     if isinstance(data, pl.DataFrame):
         return data.select(name for name in data.columns if name in keep)
-    native = nw.from_native(data, pass_through=True)
+    native = known(data)
     if isinstance(native, nw.LazyFrame | nw.DataFrame):
         return _converted(native, keep)
     if isinstance(data, str | bytes | dict) or not isinstance(data, Iterable):
@@ -41,13 +41,12 @@ def rows_of(data: RatingsLike, *, names: tuple[str, str, str], keep: Collection[
 
 
 def _converted(native: nw.LazyFrame[Any] | nw.DataFrame[Any], keep: Collection[str]) -> pl.DataFrame:
-    narrow = native.select([name for name in native.collect_schema().names() if name in keep])
     try:
+        narrow = native.select([name for name in native.collect_schema().names() if name in keep])
         eager = narrow.collect("polars") if isinstance(narrow, nw.LazyFrame) else narrow
         return pl.DataFrame(eager.to_polars())
     except Exception as error:  # whatever the other library says about a mixed column
-        why = str(error).splitlines()[0]
-        raise TableError(f"the frame cannot be read: {why}; give each column one type.") from error
+        raise unreadable_frame(error) from error
 
 
 def _from_triples(rows: list[Any], names: tuple[str, str, str]) -> pl.DataFrame:
@@ -55,7 +54,7 @@ def _from_triples(rows: list[Any], names: tuple[str, str, str]) -> pl.DataFrame:
         return pl.DataFrame(schema=dict.fromkeys(names, pl.String)).with_columns(pl.lit(None).alias(names[2]))
     bad = next((row for row in rows if isinstance(row, str) or not isinstance(row, Sequence) or len(row) != 3), None)
     if bad is not None:
-        raise TableError(f"each rating must be a triple (item, rater, list); found {repr(bad)[:60]}.")
+        raise TableError(f"each rating must be a triple (item, rater, list); found {shown(repr(bad))}.")
     third = [list(row[2]) if isinstance(row[2], set | frozenset | tuple) else row[2] for row in rows]
     columns = ([row[0] for row in rows], [row[1] for row in rows], third)
     series = []

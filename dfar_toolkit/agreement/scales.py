@@ -13,6 +13,9 @@ from dfar_toolkit.agreement.counting import Counts, Floats, Ints
 from dfar_toolkit.agreement.ratings import shown
 from dfar_toolkit.errors import TableError
 
+_LARGEST: Final = 1e150  # its square, times a number of ratings, is still a float
+_SMALLEST: Final = 1e-150  # likewise
+
 ORDER: Final = "give order= (names from lowest to highest), "
 
 
@@ -41,7 +44,8 @@ def scale(values: pl.Series, used: Ints, level: str, order: Sequence[str] | None
         position[used] = _ordered(values.gather(used), order)
     else:
         mend = ORDER if level == "ordinal" else ""
-        position[used] = numbers_of(values.gather(used), f"alpha at the {level} level", mend=mend)
+        what = f"alpha at the {level} level"
+        position[used] = numbers_of(values.gather(used), what, mend=mend, squared=level == "interval")
     if level == "ratio" and len(used) and position[used].min() < 0:
         found = ", ".join(str(v) for v in values.gather(used[position[used] < 0]).head(4))
         raise TableError(
@@ -86,8 +90,22 @@ def _ordered(used: pl.Series, order: Sequence[str]) -> Floats:
     return np.array([rank[text] for text in texts])
 
 
-def numbers_of(values: pl.Series, what: str, *, mend: str = ORDER) -> Floats:
-    """Values as finite floats, strictly; refused with words that say what needs numbers and how to mend it."""
+def numbers_of(values: pl.Series, what: str, *, mend: str = ORDER, squared: bool = True) -> Floats:
+    """Values as finite floats, strictly; refused with words that say what needs numbers and how to mend it.
+
+    Args:
+        values: Distinct values (V,).
+        what: What needs numbers, as an error names it.
+        mend: What an error advises first.
+        squared: Whether the numbers' differences are squared, which takes numbers below 1e150 and a spread above
+            1e-150.
+
+    Returns:
+        The numbers (V,).
+
+    Raises:
+        TableError: A value is no finite number, whole numbers above 2^53 fall together, or squares do not fit.
+    """
     numbers = values.cast(pl.Float64, strict=False)
     bad = values.filter(~numbers.is_finite().fill_null(False)).cast(pl.String).to_list()
     if bad:
@@ -95,7 +113,24 @@ def numbers_of(values: pl.Series, what: str, *, mend: str = ORDER) -> Floats:
             f"{what} reads every value as a number; {len(bad)} of {len(values)} distinct values "
             f'are not: {_shown(bad)}; {mend}use a column of numbers (e.g. value="value_num"), or level nominal.'
         )
-    return numbers.to_numpy()
+    if values.dtype.is_integer() and numbers.n_unique() < values.n_unique():
+        raise TableError(
+            f"{what}: {int(numbers.is_duplicated().sum())} distinct whole numbers above 2^53 cannot be told apart as "
+            f"numbers; subtract an offset."
+        )
+    found = numbers.to_numpy()
+    if squared and len(found):
+        _refuse_squares(found, what)
+    return found
+
+
+def _refuse_squares(x: Floats, what: str) -> None:
+    if np.abs(x).max() >= _LARGEST:
+        raise TableError(f"{what}: numbers of 1e150 and more cannot be squared; divide them by a constant.")
+    if 0 < x.max() - x.min() < _SMALLEST:
+        raise TableError(
+            f"{what}: numbers that differ by less than 1e-150 cannot be squared; multiply them by a constant."
+        )
 
 
 def _shown(texts: list[str]) -> str:

@@ -19,6 +19,7 @@ Scope = Literal["items", "items+raters"]
 NO_PAIRS: Final = "no item has two or more ratings"
 ONE_VALUE: Final = "only one value is in use, so agreement beyond chance has no meaning"
 
+_SHARES: Final = ("percent agreement", "specific agreement")
 _STEP: Final = 1e-30  # of the complex step: exact to rounding, as nothing is subtracted
 _BLOCK: Final = 4_000_000  # cells of a block of left-out sums
 
@@ -172,12 +173,13 @@ def _linearised(found: Estimate, statistic: Statistic, square: float) -> Estimat
 
 
 def _around(found: Estimate, se: float, df: int | None) -> Estimate:
-    """The interval of a standard error; agreement never exceeds 1, so neither does its upper end."""
+    """The interval of a standard error; no agreement exceeds 1 and no share falls below 0, so neither do the ends."""
     from scipy.stats import norm, t
 
     tail = 0.5 + found.confidence / 2
     half = float(norm.ppf(tail) if df is None else t.ppf(tail, df)) * float(se)
-    return replace(found, low=found.value - half, high=min(1.0, found.value + half))
+    least = 0.0 if found.name in _SHARES else float("-inf")
+    return replace(found, low=max(least, found.value - half), high=min(1.0, found.value + half))
 
 
 def _left_out(statistic: Statistic, value: float) -> Floats:

@@ -11,6 +11,7 @@ from dfar_toolkit.agreement.cells import slices_of
 from dfar_toolkit.agreement.counting import count_ratings
 from dfar_toolkit.agreement.family import MOST_SAME_OR_NOT, Asked, Counted, counted, same_or_not_says_nothing, singles
 from dfar_toolkit.agreement.kappa import pairs_frame
+from dfar_toolkit.agreement.pairs import MOST_RATERS
 from dfar_toolkit.agreement.ratings import By, Ratings, RatingsLike, read_ratings
 from dfar_toolkit.agreement.slices import slices_frame
 from dfar_toolkit.agreement.statistic import Ci, Resampling, Scope, estimate_statistic
@@ -21,6 +22,7 @@ from dfar_toolkit.estimate import Estimate, estimates_frame
 LEFT_OUT: Final = "left out: "  # how the note of a statistic that does not apply begins
 
 _PAIRWISE: Final = 8  # raters up to which the pairs are listed without being asked for
+_EVERY_PAIR: Final = 100  # the same with everything: 4,950 pairs
 
 _COLUMNS: Final = (
     *("statistic", "level", "value", "low", "high", "n", "note"),
@@ -60,7 +62,8 @@ def agreement_table(
             same (more than 64 of them), statistics of "the same or not" are left out.
         everything: Every statistic that applies to the kind; what does not apply to the data (two raters only, complete
             tables only) has a row without a value, whose note begins with "left out: " and says why.
-        pairs: Cohen's kappa of every pair of raters; None: with up to 8 raters, or with ``everything``.
+        pairs: Cohen's kappa of every pair of raters (at most 2,000 raters); None: with up to 8 raters, or with
+            ``everything`` up to 100, beyond which one row says that they are left out.
         order: Names of the values from lowest to highest, for ordinal text.
         item: Column of the item.
         rater: Column of the rater.
@@ -101,10 +104,7 @@ def agreement_table(
     frame = pl.concat([frame, *further, *gone], how="diagonal_relaxed")
     wanted = pairs if pairs is not None else (everything or n_raters <= _PAIRWISE) and nominal
     if n_raters >= 2 and wanted:
-        own = how if how.scope == "items" else how._replace(scope="items")
-        listed = pairs_frame(checked, own).with_columns(
-            pl.lit("cohen_kappa").alias("statistic"), pl.col("rater_a", "rater_b").cast(pl.String)
-        )
+        listed = _of_pairs(checked, how) if pairs or n_raters <= _EVERY_PAIR else _no_pairs(n_raters, how)
         frame = pl.concat([frame, listed], how="diagonal_relaxed")
     for name in ("rater_a", "rater_b"):
         if name not in frame.columns:
@@ -150,6 +150,21 @@ def _of_singles(checked: Ratings, kind: str, order: Sequence[str] | None, how: R
         rows = estimates_frame([found]) if isinstance(found, Estimate) else found
         frames.append(_with_names(rows, [_Named(one.statistic, one.level)] * len(rows), checked.by))
     return frames
+
+
+def _of_pairs(checked: Ratings, how: Resampling) -> pl.DataFrame:
+    own = how if how.scope == "items" else how._replace(scope="items")
+    return pairs_frame(checked, own).with_columns(
+        pl.lit("cohen_kappa").alias("statistic"), pl.col("rater_a", "rater_b").cast(pl.String)
+    )
+
+
+def _no_pairs(n_raters: int, how: Resampling) -> pl.DataFrame:
+    """The row that stands for more pairs of raters than anybody reads."""
+    why = f"{n_raters * (n_raters - 1) // 2:,} pairs of raters; "
+    few = n_raters <= MOST_RATERS
+    why += "pairs=True (--pairs) lists them" if few else f"pairs are listed up to {MOST_RATERS:,} raters; filter them"
+    return _with_names(estimates_frame([_left_out("cohen_kappa", why, how)]), [_Named("cohen_kappa", None)], ())
 
 
 def _same_or_not(n_values: int, how: Resampling) -> pl.DataFrame:

@@ -78,6 +78,8 @@ def agreement(
     )  # fmt: skip
     listed = True if pairs else None
     if ratings.is_dir():
+        names = {"--item": item != "item_id", "--rater": rater != "annotator_id", "--value": value != "value"}
+        _for_tables({**names, "--group": group is not None, "--kind": kind != "nominal", "--order": order is not None})
         found = agreement_of_folder(
             ratings, question=question, everything=everything, pairs=listed, by=by, repeats=keep, wanted=wanted
         )
@@ -100,6 +102,12 @@ def agreement(
     _print_statistics(table, by=by, shown=_shown(everything, pairs), cross_check=cross_check, confidence=confidence)
     for name, frame in found.further.items():
         _print_further(name, frame, confidence)
+
+
+def _for_tables(given: dict[str, bool]) -> None:
+    """Refuse options that a folder answers itself."""
+    if named := [option for option, is_given in given.items() if is_given]:
+        usage(f"{', '.join(named)}: for a table of ratings; an items folder knows its columns, kinds and groups")
 
 
 def _one_of(option: str, found: str, choices: tuple[str, ...]) -> None:
@@ -139,7 +147,7 @@ def _print_statistics(
     extra = ["cross_check", "difference"] if cross_check else []
     rows = [
         [*(row[c] for c in beside), _statistic(row), row["value"], interval(row["low"], row["high"]), row["n"],
-         f"{row['n_units']} {row['unit']}", *(_exact(row[c]) for c in extra), row["note"]]
+         f"{row['n_units']} {row['unit']}{_made(row)}", *(_exact(row[c]) for c in extra), row["note"]]
         for row in table.iter_rows(named=True)
     ]  # fmt: skip
     print_table([*beside, "statistic", "value", f"{percent(confidence)} interval", "n", "over", *extra, "note"], rows)
@@ -168,6 +176,12 @@ def _print_further(name: str, frame: pl.DataFrame, confidence: float) -> None:
         for row in frame.iter_rows(named=True)
     ]  # fmt: skip
     print_table(header, rows, title=_TITLES[name])
+
+
+def _made(row: dict[str, object]) -> str:
+    """How the interval was made, where it is none of the bootstrap over items."""
+    has_one = isinstance(row["low"], float) and row["low"] == row["low"]
+    return f", {row['method']}" if has_one and row["method"] != "bootstrap" else ""
 
 
 def _used(column: pl.Series) -> bool:

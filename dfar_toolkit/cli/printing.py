@@ -7,6 +7,8 @@ import math
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import NoReturn
 
 import typer
@@ -29,7 +31,7 @@ def _escaped(character: str) -> str:
 
 
 def print_json(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print a JSON list; undefined numbers are null, as JSON has no nan."""
+    """Print a JSON list; undefined numbers are null, as JSON has no nan; times are text."""
     plain = [{k: _finite(v) for k, v in row.items()} for row in rows]
     print(json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False))
 
@@ -39,6 +41,12 @@ def _finite(value: object) -> object:
         return None
     if isinstance(value, (list, tuple)):
         return [_finite(v) for v in value]
+    if isinstance(value, date):  # a datetime is one
+        return value.isoformat()
+    if isinstance(value, (time, timedelta)):
+        return str(value)
+    if isinstance(value, Decimal):
+        return _finite(float(value))
     return value
 
 

@@ -21,7 +21,7 @@ from dfar_toolkit.corpus.leaks import mark_leaks
 from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
 from dfar_toolkit.corpus.records import near_or_sampled
 from dfar_toolkit.corpus.split import SPLIT_NAME, completed_sizes, grouped_split
-from dfar_toolkit.corpus.targets import aggregate, relabelled
+from dfar_toolkit.corpus.targets import aggregate, label_methods, relabelled
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.files.digest import table_digest
 from dfar_toolkit.files.items import (
@@ -98,6 +98,9 @@ def build_items(
     _check_splits(source)
     tell("aggregating")
     tables = _tables(source, options)
+    if options.labels != "majority":
+        left = {q: m for q, m in label_methods(tables["questions"], options.labels).items() if m != options.labels}
+        tell(f"labels by {options.labels}" + (f", but not of {', '.join(left)} (set or number)" if left else ""))
     tell("looking for near-duplicates")
     grouped = _grouped(tables["items"], options)
     items = grouped.items
@@ -292,7 +295,7 @@ def _manifest(
         "groups": grouped.groups,
         "annotators": annotator_facts(tables["annotations"], tables["raters"], pseudonymous=not options.keep_ids),
         "disagreement": disagreement_facts(tables["annotations"], tables["questions"]),
-        "labels": {"method": options.labels},
+        "labels": label_methods(tables["questions"], options.labels),
         "content_digest": {
             "default": table_digest(items, "items"),
             **{name: table_digest(plain_types(tables[name]), name) for name in LONG_TABLES},

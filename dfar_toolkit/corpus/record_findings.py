@@ -85,7 +85,7 @@ def label_findings(items: pl.DataFrame, annotations: pl.DataFrame, questions: pl
     conflict = labelled.filter(several).sort("key", maintain_order=True)
     kinds = ("nominal", "ordinal", "set")
     named = questions.is_empty() or questions["kind"].cast(pl.String)[0] in kinds
-    ties = items.select("item_id", text, label, (label.is_null() & _top_shared(items)).alias("tie"))
+    ties = items.select("item_id", text, label, _top_shared(items).alias("tie"))
     missing = ties.filter(pl.col("label").is_null() & ~pl.col("tie") & named)
     note = "" if named else "the primary question has no label"
     return [

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from dfar_toolkit.agreement.labels.votes import Method, votes
+from dfar_toolkit.errors import TableError
 from dfar_toolkit.tables import conform
 
 
@@ -43,8 +46,8 @@ def relabelled(
     """The targets with the labels of another method than the plain majority, where a question has single labels.
 
     ``label_counts`` and ``label_probs`` stay the votes of people; a model's probabilities stand beside them as
-    ``label_posterior``. ``method`` says which method gave the label, "tie" where it gave none. Questions of numbers and
-    of sets, and items without a value among the options, stay as they are.
+    ``label_posterior``. ``method`` says which method gave the label, "tie" where it gave none. Further questions of
+    numbers and of sets, and items without a value among the options, stay as they are.
 
     Args:
         targets: What :func:`aggregate` returned.
@@ -57,14 +60,21 @@ def relabelled(
         The targets, sorted by item and question.
 
     Raises:
-        TableError: The method cannot be used, e.g. because annotators are unknown.
+        TableError: The primary question is none of single labels, or the method cannot be used, e.g. because annotators
+            are unknown.
     """
+    primary = questions.row(0, named=True)
+    if not _single_labels(primary):
+        raise TableError(
+            f"labels by {method} want one value per person from a list of options; the primary question "
+            f"{primary['question']!r} is of kind {primary['kind']}; use majority."
+        )
     parts = []
     for asked in questions.iter_rows(named=True):
         name, options = asked["question"], list(asked["options"])
         mine = targets.filter(pl.col("question") == name)
         given = annotations.filter((pl.col("question") == name) & pl.col("value").is_in(options))
-        if asked["kind"] in ("nominal", "ordinal") and given.height:
+        if _single_labels(asked) and given.height:
             made = votes(given, method=method, options=options, seed=seed)
             chosen = made.select(
                 "item_id",
@@ -80,6 +90,19 @@ def relabelled(
             ).drop("chosen", "chosen_by")
         parts.append(mine)
     return conform(pl.concat(parts, how="diagonal").sort("item_id", "question"), "targets", where="relabelled")
+
+
+def label_methods(questions: pl.DataFrame, method: Method) -> dict[str, str]:
+    """The way from ratings to labels of each question, when ``method`` is asked for."""
+    plain = {"nominal": "majority", "ordinal": "majority", "set": "majority", "pair": "majority"}
+    return {
+        asked["question"]: method if _single_labels(asked) else plain.get(asked["kind"], "mean")
+        for asked in questions.iter_rows(named=True)
+    }
+
+
+def _single_labels(asked: dict[str, Any]) -> bool:
+    return asked["kind"] in ("nominal", "ordinal") and len(asked["options"]) > 0
 
 
 def _one_question(rows: pl.DataFrame, question: str, options: list[str]) -> pl.DataFrame:

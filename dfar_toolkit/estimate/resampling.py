@@ -169,6 +169,7 @@ def estimate_by_weights(
         raise ValueError(f"estimate: confidence must lie between 0 and 1, found {confidence}")
     if ci not in ("bootstrap", "jackknife", None):
         raise ValueError(f'estimate: ci must be "bootstrap", "jackknife" or None, found {ci!r}')
+    _check_draws(n_boot, seed)
     n_units = int(times.sum())
     point = Estimate(
         name, float("nan"), float("nan"), float("nan"), n, n_units, unit, "items", ci or "none", confidence, ""
@@ -187,6 +188,14 @@ def estimate_by_weights(
         if ci == "jackknife":
             return _jackknife(point, times, statistic)
         return _bootstrap(point, times, statistic, n_boot, seed)
+
+
+def _check_draws(n_boot: object, seed: object) -> None:
+    """Refuse what numpy would refuse later in its own words, or take for something else."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"estimate: seed must be a whole number of at least 0, found {seed!r}")
+    if isinstance(n_boot, bool) or not isinstance(n_boot, int | np.integer):
+        raise ValueError(f"estimate: n_boot must be a whole number of at least 1, found {n_boot!r}")
 
 
 def _bootstrap(

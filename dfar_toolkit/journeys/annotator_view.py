@@ -17,11 +17,12 @@ _MOST_PAIRS: Final = 30  # annotators up to which every pair is compared
 
 
 class AnnotatorView(NamedTuple):
-    """Rows as a report takes them; all empty where nobody is known by name or the question is set-valued."""
+    """Rows as a report takes them; all empty where nobody is known by name or the question is set-valued: see note."""
 
     annotators: list[dict[str, object]]
     pairs: list[dict[str, object]]
     disagreement: list[dict[str, object]]
+    note: str = ""
 
 
 def annotator_view(
@@ -42,7 +43,10 @@ def annotator_view(
     rows = with_units(folder.annotations, folder.items)
     parts = [p for p in single_valued_questions(rows, asked) if p.question == str(asked["question"][0])]
     if not parts:
-        return AnnotatorView([], [], [])
+        kind = str(asked["kind"][0])
+        known = "one person may give several values" if kind == "set" and rows.height else "nobody is known by name"
+        why = f"Annotators are not compared about {asked['question'][0]}: {known}."
+        return AnnotatorView([], [], [], why if folder.annotations.height else "")
     ratings, kind = parts[0].ratings, parts[0].kind
     level: Level = "ordinal" if kind == "ordinal" and parts[0].order else "nominal"
     try:
@@ -52,8 +56,8 @@ def annotator_view(
         without = leave_one_rater_out(ratings, level=level, order=order).select("rater", "alpha_without")
         few = len(found) <= _MOST_PAIRS
         pairs = rater_matrix(ratings).select("rater_a", "rater_b", "value").to_dicts() if few else []
-    except TableError:
-        return AnnotatorView([], [], [])
+    except TableError as refusal:
+        return AnnotatorView([], [], [], f"Annotators are not compared: {refusal}")
     joined = found.join(kappa, on="rater", how="left").join(without, on="rater", how="left").sort("value", "rater")
     joined = joined.with_columns(question=pl.lit(parts[0].question))
     return AnnotatorView(joined.to_dicts(), pairs, _binned(item_disagreement(ratings)))

@@ -138,6 +138,7 @@ def report_data(
         findings=folder.audit,
         agreement=folder.agreement,
         annotators=people.annotators,
+        annotators_note=people.note,
         pairs=people.pairs,
         disagreement=people.disagreement,
         scores=scores,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from dfar_toolkit.report.annotators import MOST_ANNOTATORS
+from dfar_toolkit.report.annotators import MOST_ANNOTATORS, enough
 from dfar_toolkit.report.cells import finite
 from dfar_toolkit.report.plots import ACCENT, INK, RULE, Row, distinct, domain, drawn_interval, inline, sized
 
@@ -20,8 +20,7 @@ def annotators_plot(rows: Sequence[Row]) -> alt.LayerChart | None:
     """Dots with whiskers, least agreement first; at most 40 annotators."""
     import altair as alt
 
-    defined = sorted((r for r in rows if finite(r.get("value"))), key=lambda r: float(str(r["value"])))
-    defined = defined[:MOST_ANNOTATORS]
+    defined = sorted(enough(rows), key=lambda r: float(str(r["value"])))[:MOST_ANNOTATORS]
     if not defined:
         return None
     names = distinct([str(r.get("rater")) for r in defined])

@@ -20,7 +20,8 @@ _TEXT: Final = (
 def annotators_section(data: ReportData) -> Section:
     """The section, empty where no annotator is known."""
     if not data.annotators:
-        return Section("annotators", _TITLE, (), ())
+        why = (data.annotators_note,) if data.annotators_note else ()
+        return Section("annotators", _TITLE, why, ())
     kappa = any(finite(row.get("kappa")) for row in data.annotators)
     without = any(finite(row.get("alpha_without")) for row in data.annotators)
     head = ["annotator", *(["kappa"] if kappa else []), *(["alpha without"] if without else [])]
@@ -33,10 +34,27 @@ def annotators_section(data: ReportData) -> Section:
         ]
         for row in data.annotators
     ]
-    tables = [estimates_table(head, rows, folded=len(rows) > 12), _items(data.disagreement)]
+    caption = "Annotators" if len(rows) > 12 else ""
+    tables = [estimates_table(head, rows, caption=caption, folded=len(rows) > 12), _items(data.disagreement)]
     question = plain_text(data.annotators[0].get("question"))
-    text = (f"{f'About {question}. ' if question else ''}{_TEXT}", confidence_line(data.annotators))
+    text = (f"{f'About {question}. ' if question else ''}{_TEXT}", *filter(None, [_drawn(data.annotators)]),
+            confidence_line(data.annotators))  # fmt: skip
     return Section("annotators", _TITLE, text, tuple(t for t in tables if t.rows))
+
+
+def enough(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    """The annotators of whom something can be said: those with enough items shared with others."""
+    return [row for row in rows if finite(row.get("value")) and "too little overlap" not in plain_text(row.get("note"))]
+
+
+def _drawn(rows: Sequence[Mapping[str, object]]) -> str:
+    """How many annotators the picture shows, where it is not all of them."""
+    able = len(enough(rows))
+    shown = min(able, MOST_ANNOTATORS)
+    if shown == len(rows):
+        return ""
+    few = f"; {len(rows) - able:,} share too few items with others" if able < len(rows) else ""
+    return f"The picture shows the {shown:,} of {len(rows):,} annotators who agree least{few}; the table has all."
 
 
 def _items(bins: Sequence[Mapping[str, object]]) -> Table:

@@ -30,6 +30,7 @@ def json_document(data: ReportData) -> str:
         "findings": data.findings,
         "agreement": data.agreement,
         "annotators": data.annotators,
+        "annotators_note": data.annotators_note,
         "pairs": data.pairs,
         "disagreement": data.disagreement,
         "scores": data.scores,

@@ -12,6 +12,7 @@ import polars as pl
 
 from dfar_toolkit.tabular.wording import ContentError, quoted, repeated
 
+_BLOCK: Final = 1 << 24  # bytes parsed at once
 _NAMES: Final = {"\t": "a tab", ",": '","', ";": '";"', "|": '"|"'}
 
 
@@ -40,7 +41,8 @@ def delimited_rows(data: bytes, separator: str, demanded: Sequence[str]) -> pl.D
     try:
         table = pacsv.read_csv(
             pa.BufferReader(data if data.endswith((b"\n", b"\r")) else data + b"\n"),
-            read_options=pacsv.ReadOptions(block_size=1 << 24),
+            # Arrow's pool of threads can abort a short process at its exit; one block needs no pool.
+            read_options=pacsv.ReadOptions(block_size=_BLOCK, use_threads=len(data) > _BLOCK),
             parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.large_string()),

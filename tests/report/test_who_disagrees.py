@@ -78,7 +78,20 @@ def test_view_of_the_demo(demo: Path) -> None:
 def test_nobody_known_gives_an_empty_view(demo: Path) -> None:
     folder = read_items(demo / "items")
     unknown = folder.annotations.with_columns(annotator_id=pl.lit("everyday:unknown"))
-    assert annotator_view(replace(folder, annotations=unknown)) == ([], [], [])
+    view = annotator_view(replace(folder, annotations=unknown))
+    assert view[:3] == ([], [], [])
+    assert view.note == "Annotators are not compared about ethical: nobody is known by name."
+    section = next(s for s in sections(ReportData("", annotators_note=view.note)) if s.key == "annotators")
+    assert section.text == (view.note,)
+
+
+def test_annotators_with_too_little_overlap_are_not_singled_out() -> None:
+    lone = person("new", 0.1, note="too little overlap: 2 items shared with others, 10 wanted")
+    rows = [lone, *(person(f"a{i}", 0.5) for i in range(50))]
+    assert "new" not in {p["name"] for p in rows_of(annotators_plot(rows))}
+    section = next(s for s in sections(ReportData("", annotators=rows)) if s.key == "annotators")
+    assert "the 40 of 51 annotators who agree least; 1 share too few items with others" in section.text[1]
+    assert section.tables[0].caption == "Annotators"
 
 
 @pytest.mark.parametrize("kappa", [NAN, 0.25])

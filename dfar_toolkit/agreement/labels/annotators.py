@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -25,6 +25,7 @@ from dfar_toolkit.agreement.labels.one_coin_variance import (
     information_at_bounds,
 )
 from dfar_toolkit.agreement.labels.responses import Responses
+from dfar_toolkit.agreement.other_frames import as_frame
 from dfar_toolkit.agreement.ratings import RatingsLike
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA, Estimate, estimates_frame
@@ -123,7 +124,7 @@ def annotator_reliability(
 
 def annotator_accuracy(
     ratings: RatingsLike,
-    labels: pl.DataFrame,
+    labels: Any,
     *,
     item: str = "item_id",
     rater: str = "annotator_id",
@@ -166,6 +167,7 @@ def annotator_accuracy(
         >>> annotator_accuracy([(0, "x", "a"), (1, "x", "a"), (1, "y", "b")], gold)["value"].to_list()
         [0.5, 1.0]
     """
+    labels = as_frame(labels, "annotator_accuracy")
     table = _table("annotator_accuracy", ratings, (item, rater, value), group, by)
     cells = table.cells
     truth = label_codes(cells.items, cells.values, labels, item=item, label=label, caller="annotator_accuracy")

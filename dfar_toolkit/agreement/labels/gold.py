@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from dfar_toolkit.agreement.other_frames import as_frame
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Estimate, estimates_frame, proportion
 
@@ -25,8 +26,8 @@ class _Compared(NamedTuple):
 
 
 def compare_with_gold(
-    labels: pl.DataFrame,
-    gold: pl.DataFrame,
+    labels: Any,
+    gold: Any,
     *,
     item: str = "item_id",
     label: str = "label",
@@ -69,6 +70,7 @@ def compare_with_gold(
         >>> compare_with_gold(made, gold).select("statistic", pl.col("value").round(2)).rows()
         [('accuracy', 0.33), ('accuracy_decided', 0.5), ('coverage', 0.67)]
     """
+    labels, gold = as_frame(labels, "compare_with_gold"), as_frame(gold, "compare_with_gold")
     _check(labels, "labels", [item, label])
     _check(gold, "gold", [item, gold_label, *([group] if group is not None else [])])
     names = [method] if method in labels.columns else []

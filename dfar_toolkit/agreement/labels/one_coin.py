@@ -7,7 +7,7 @@ model it measures agreement with consensus, not correctness.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,10 @@ from dfar_toolkit.agreement.labels.dawid_skene import (
 )
 from dfar_toolkit.agreement.labels.responses import Repeats, Responses, read_responses
 from dfar_toolkit.agreement.ratings import RatingsLike
+from dfar_toolkit.errors import TableError
+
+_CELLS: Final = 10_000_000  # items times values that are always taken
+_PER_RATING: Final = 500  # beyond, items times values for each rating: more, and hardly two ratings share a value
 
 
 class OneCoin(NamedTuple):
@@ -94,7 +98,8 @@ def one_coin(
         Nothing is: with one value in use every accuracy is 1.
 
     Raises:
-        TableError: As :func:`~dfar_toolkit.agreement.responses.read_responses`.
+        TableError: As :func:`~dfar_toolkit.agreement.responses.read_responses`, or items x values are more than 1e7
+            and more than 500 per rating.
         ValueError: An option is out of its range.
 
     Example:
@@ -135,6 +140,7 @@ def fit_one_coin(
     """As :func:`one_coin`, of responses that are read already, in arrays."""
     n_values, n_raters = len(responses.values), len(responses.raters)
     responses.refuse_cells(len(responses.items) * n_values)
+    _refuse_sparse(responses)
     cell = responses.item * n_values + responses.value
     n = np.bincount(responses.rater, weights=responses.times, minlength=n_raters)
 
@@ -157,6 +163,21 @@ def fit_one_coin(
     )  # fmt: skip
     prior, accuracy = parameters(found.posterior)
     return Fit(found.posterior, prior, accuracy, found.log_likelihood, found.converged)
+
+
+def _refuse_sparse(responses: Responses) -> None:
+    """Stop where almost every rating has a value of its own: the table is then nearly empty, and EM slow for nothing.
+
+    Raises:
+        TableError: More than 1e7 cells (items x values), and more than 500 per rating.
+    """
+    cells = len(responses.items) * len(responses.values)
+    most = max(_CELLS, _PER_RATING * responses.n_ratings)
+    if cells > most:
+        raise TableError(
+            f"a table of {cells:,} cells is needed for {len(responses.items)} items, {len(responses.raters)} raters "
+            f"and {len(responses.values)} values, more than {most:,}; bring the values into fewer classes."
+        )
 
 
 def log_joint(responses: Responses, right: Floats, wrong: Floats) -> Floats:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from dfar_toolkit.agreement.counting import Ints
+from dfar_toolkit.agreement.other_frames import as_frame
 from dfar_toolkit.agreement.ratings import shown
 from dfar_toolkit.errors import TableError
 
@@ -20,9 +21,7 @@ class RunAnswers(NamedTuple):
     note: str
 
 
-def read_answers(
-    runs: pl.DataFrame, items: pl.Series, values: pl.Series, *, run: str, item: str, label: str
-) -> RunAnswers:
+def read_answers(runs: Any, items: pl.Series, values: pl.Series, *, run: str, item: str, label: str) -> RunAnswers:
     """Line up runs with rated items.
 
     Args:
@@ -39,6 +38,7 @@ def read_answers(
     Raises:
         TableError: A column is missing, a run stands twice on an item, or no item was rated.
     """
+    runs = as_frame(runs, "ranking_stability")
     for name in (run, item, label):
         if name not in runs.columns:
             raise TableError(

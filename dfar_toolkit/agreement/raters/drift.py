@@ -55,7 +55,8 @@ def drift(
         ratings: Long ratings with a column of times.
         at: Column of the time: dates, times, whole numbers, or ISO 8601 text. Ratings without one count among the
             rest of their item, and in no window.
-        windows: How many windows of equally many ratings, or a duration (``1d``, ``1w``, ``1mo``).
+        windows: How many windows of equally many ratings (at most as many as there are ratings), or a duration
+            (``1d``, ``1w``, ``1mo``).
         each_rater: One row per window and rater instead of one per window.
         statistic: percent, or krippendorff_alpha (of all raters only).
         level: Level of measurement, for alpha.
@@ -79,7 +80,8 @@ def drift(
         As alpha is.
 
     Raises:
-        ValueError: An unknown statistic, alpha of each rater, windows that are neither.
+        ValueError: An unknown statistic or level, alpha of each rater, an order that is no list of names, windows that
+            are neither.
         TableError: Times that cannot be read, missing columns, a rater twice on an item, several questions.
 
     Example:
@@ -91,13 +93,11 @@ def drift(
     Reference:
         Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, Annenberg School, paper 43 (alpha).
     """
-    if statistic not in get_args(DriftStatistic):
-        raise ValueError(f"drift: statistic must be percent or krippendorff_alpha, found {statistic!r}")
-    if statistic == "krippendorff_alpha" and each_rater:
-        raise ValueError("drift: krippendorff_alpha is of all raters; give each_rater=False, or statistic percent")
+    _check(statistic, level, order, windows, each_rater=each_rater)
     cells = read_cells(ratings, item=item, rater=rater, value=value, group=group, beside=(at,))
     timed = timed_ratings(cells, at)
-    found = cut(timed.times, windows, name="drift")
+    most = windows if isinstance(windows, str) else min(windows, max(1, len(timed.times)))
+    found = cut(timed.times, most, name="drift")
     how = _How(statistic, level, order, min_overlap, ci, confidence, n_boot, seed)
     n_raters = max(1, len(cells.raters))
     parts = entries_of(found.window * n_raters + (timed.cells.rater if each_rater else 0))
@@ -107,6 +107,21 @@ def drift(
         columns["rater"] = cells.raters.gather([code % n_raters for code, _ in parts])
     rows = estimates_frame(_in_window(timed, entries, how) for _, entries in parts)
     return pl.concat([pl.DataFrame(columns), rows], how="horizontal")
+
+
+def _check(statistic: str, level: str, order: Sequence[str] | None, windows: int | str, *, each_rater: bool) -> None:
+    if statistic not in get_args(DriftStatistic):
+        raise ValueError(f"drift: statistic must be percent or krippendorff_alpha, found {statistic!r}")
+    if statistic == "krippendorff_alpha" and each_rater:
+        raise ValueError("drift: krippendorff_alpha is of all raters; give each_rater=False, or statistic percent")
+    if level not in get_args(Level):
+        raise ValueError(f"drift: level must be one of {', '.join(get_args(Level))}, found {level!r}")
+    if order is not None and (isinstance(order, str) or not isinstance(order, Sequence)):
+        raise ValueError(f"drift: order must be a list of names from lowest to highest, found {order!r}")
+    if not isinstance(windows, int | str) or isinstance(windows, bool):
+        raise ValueError(f'drift: windows must be a number or a duration such as "1w", found {windows!r}')
+    if isinstance(windows, int) and windows < 1:
+        raise ValueError(f"drift: windows must be at least 1, found {windows}")
 
 
 class Timed(NamedTuple):

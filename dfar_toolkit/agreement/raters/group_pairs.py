@@ -69,6 +69,11 @@ class GroupPairs:
         """How many items each pattern stands for (P,)."""
         return self._times
 
+    @property
+    def cost(self) -> int:
+        """What one draw costs: ratings of the patterns, and cells (item, value) that they fall into."""
+        return int(self._given.nnz) + len(self._item)
+
     def units(self, group: Ints) -> sparse.csr_array:
         """How many items of each pattern each group of items has (G, P); ``group`` (N,) is that of every item."""
         found, owner = np.unique(group, return_inverse=True)

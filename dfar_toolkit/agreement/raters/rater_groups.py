@@ -1,8 +1,8 @@
 """Groups of raters: agreement within each, between them, and whether that is more than any split of the raters gives.
 
 Raters, not items, are what a comparison of groups has too few of. So the test moves raters from group to group. Cost:
-permutations times ratings (items on which the same raters gave the same values count once): 9,999 of 1e5 ratings take
-some tens of seconds, of 1e6 minutes; give fewer permutations there.
+permutations times ratings (items on which the same raters gave the same values count once). The product is bounded
+for each two groups, at about half a minute: beyond it fewer splits are drawn, at least 99, and the note says how many.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
+from math import comb
 from typing import Final, NamedTuple, cast, get_args
 
 import numpy as np
@@ -27,6 +28,8 @@ from dfar_toolkit.agreement.ratings import RatingsLike, shown
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Estimate, Interval, estimate_by_weights, estimates_frame
 
+_WORK: Final = 500_000_000  # splits times (ratings + cells) of two groups: about 30 s
+_FEWEST: Final = 99  # random splits that are drawn whatever they cost: p down to .01
 _NO_ITEMS: Final = "no item has the ratings that this compares"
 _NO_VALUE: Final = "agreement of one of the two groups, or between them, has no value"
 _FIXED: Final = "the interval is over items with these raters fixed; p is over raters"
@@ -76,7 +79,7 @@ def group_agreement(
         level: nominal, ordinal or interval, for alpha.
         order: Names of the values from lowest to highest, for ordinal text.
         min_raters: Raters below which a group is described, not tested.
-        n_permutations: Most splits looked at.
+        n_permutations: Most splits looked at; fewer where they would take long, and the note says so.
         item: Column of the item.
         rater: Column of the rater.
         value: Column of the value; null is a missing rating.
@@ -273,18 +276,22 @@ def _tests(cells: Cells, member: Floats, names: tuple[str, str], how: _How) -> l
         for name, count in zip(names, (n_a, n - n_a), strict=True)
         if count < max(1, how.min_raters)
     ]
-    splits = RaterSplits(n, n_a, how.n_permutations, how.seed)
     if few:
+        splits = RaterSplits(n, n_a, how.n_permutations, how.seed)
         note = f"described, not tested: {' and '.join(few)}, {max(1, how.min_raters)} needed"
         return [untested, *[PermutationTest(nan, splits.least, note)] * (len(_COMPARED) - 1)]
     pairs = GroupPairs(cells, how.statistic, how.level)
+    asked = min(how.n_permutations, comb(n, n_a))
+    drawn = min(asked, max(_FEWEST, _WORK // max(1, pairs.cost)))
+    fewer = f"not {asked} splits: they are bounded by splits times ratings" if drawn < asked else ""
+    splits = RaterSplits(n, n_a, drawn, how.seed)
     times = pairs.times[None, :]
     found = np.concatenate([pairs.statistics(block, times) for block in splits.blocks()])
     real = pairs.statistics(member[None, :], times)
     tests = [untested]
     for _, number in _COMPARED[1:]:
         test = splits.test(float(number(real)[0]), number(found))
-        tests.append(test._replace(note="; ".join(filter(None, [_FIXED if how.ci else "", test.note]))))
+        tests.append(test._replace(note="; ".join(filter(None, [_FIXED if how.ci else "", test.note, fewer]))))
     return tests
 
 

@@ -5,7 +5,7 @@ All pairs at once by sparse products of items by raters: the cost is $\sum_u m_u
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import scipy.sparse as sparse
 
 from dfar_toolkit.agreement.cells import Cells, cell_slices, read_cells
 from dfar_toolkit.agreement.counting import Floats
+from dfar_toolkit.agreement.other_frames import as_frame
 from dfar_toolkit.agreement.raters.rater_fit import NOBODY_ELSE, overlap_note
 from dfar_toolkit.agreement.raters.shared_items import shared_items, with_keys
 from dfar_toolkit.agreement.ratings import By, RatingsLike
@@ -78,7 +79,7 @@ def rater_matrix(
     return with_keys([(part.key, _pairs(part.cells, statistic, min_overlap)) for part in slices], by)
 
 
-def rater_square(pairs: pl.DataFrame, *, value: str = "value") -> pl.DataFrame:
+def rater_square(pairs: Any, *, value: str = "value") -> pl.DataFrame:
     """The pairs of :func:`rater_matrix` as a square: one row and one column per rater.
 
     Args:
@@ -97,6 +98,7 @@ def rater_square(pairs: pl.DataFrame, *, value: str = "value") -> pl.DataFrame:
         >>> rater_square(rater_matrix(rows, statistic="overlap")).rows()
         [('ann', nan, 2.0), ('bob', 2.0, nan)]
     """
+    pairs = as_frame(pairs, "rater_square")
     if pairs.select("rater_a", "rater_b").is_duplicated().any():
         raise ValueError("rater_square: wanted each pair of raters once, found one twice; filter to one slice first")
     raters = pl.concat([pairs["rater_a"], pairs["rater_b"]]).unique().sort()
@@ -106,7 +108,10 @@ def rater_square(pairs: pl.DataFrame, *, value: str = "value") -> pl.DataFrame:
     table = np.full((len(raters), len(raters)), np.nan)
     a, b = (raters.search_sorted(pairs[name]).to_numpy() for name in ("rater_a", "rater_b"))
     table[a, b] = table[b, a] = pairs[value].cast(pl.Float64).to_numpy()
-    return pl.concat([raters.alias("rater_a").to_frame(), pl.DataFrame(table, schema=names)], how="horizontal")
+    whole: pl.DataFrame = pl.concat(
+        [raters.alias("rater_a").to_frame(), pl.DataFrame(table, schema=names)], how="horizontal"
+    )
+    return whole
 
 
 def low_overlap(
