@@ -107,7 +107,7 @@ def given_table(distance: Distance, values: pl.Series, *, what: str) -> Floats:
 
     Args:
         distance: A matrix (V, V) in the order of the sorted ``values``, or a function of two arrays of values
-            (broadcast) or, for text, of two values.
+            (broadcast), of two numbers or of two texts.
         values: The values (V,), sorted.
         what: Name of the argument, for the message.
 
@@ -134,10 +134,15 @@ def given_table(distance: Distance, values: pl.Series, *, what: str) -> Floats:
 
 
 def _called(distance: Callable[[Any, Any], Any], values: pl.Series) -> Floats:
+    names = values.to_list()
     if values.dtype.is_numeric():
         x = values.to_numpy().astype(np.float64)
-        return np.asarray(distance(x[:, None], x[None, :]), dtype=np.float64)
-    names = values.to_list()
+        try:
+            table = np.asarray(distance(x[:, None], x[None, :]), dtype=np.float64)
+        except (TypeError, ValueError):  # a function of two numbers: `if a == b`, float(a)
+            names = x.tolist()
+        else:
+            return table
     return np.array([[float(distance(a, b)) for b in names] for a in names]).reshape(len(names), len(names))
 
 

@@ -115,7 +115,8 @@ def from_wide(
     """Wide ratings (one row per item, one column per rater) as long ratings.
 
     Args:
-        frame: A frame with the column ``item`` and one column per rater; null is a missing rating.
+        frame: A frame with the column ``item`` and one column per rater, a dict of such columns or a list of dicts;
+            null is a missing rating.
         item: Column of the item.
         raters: The columns of the raters; None: every column but ``item``.
         rater: Name of the rater column of the result.
@@ -131,6 +132,8 @@ def from_wide(
         >>> from_wide(pl.DataFrame({"item_id": ["x"], "ann": ["yes"], "bob": ["no"]})).rows()
         [('x', 'ann', 'yes'), ('x', 'bob', 'no')]
     """
+    if isinstance(frame, Mapping) or (isinstance(frame, list) and frame and isinstance(frame[0], Mapping)):
+        frame = pl.DataFrame(frame, strict=False)
     source = as_lazy(frame, (item, rater, value), None)
     schema = schema_of(source)
     chosen = [name for name in schema if name != item] if raters is None else list(raters)

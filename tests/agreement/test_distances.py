@@ -268,3 +268,12 @@ def test_sums_of_pairs() -> None:
     shares = np.array([[1.0, 2, 0, 3]])
     assert expected(shares, table).tolist() == [2 * (2 * 1 + 3 * 3 + 6 * 5)]
     assert expected(shares, None).tolist() == [36 - 14]
+
+
+def test_a_function_of_two_numbers_will_do() -> None:
+    rows = [(i, r, (i * r + r) % 3) for i in range(12) for r in range(3)]
+    plain = krippendorff_alpha(rows, ci=None).value  # type: ignore[union-attr]
+    scalar = krippendorff_alpha(rows, distance=lambda a, b: 0 if a == b else 1, ci=None).value  # type: ignore[union-attr]
+    assert scalar == pytest.approx(plain, abs=1e-12)
+    squares = krippendorff_alpha(rows, distance=lambda a, b: (float(a) - float(b)) ** 2, ci=None).value  # type: ignore[union-attr]
+    assert squares == pytest.approx(krippendorff_alpha(rows, level="interval", ci=None).value, abs=1e-12)  # type: ignore[union-attr]

@@ -184,3 +184,11 @@ def test_arguments_of_the_interval_are_checked() -> None:
         percent_agreement(ROWS, confidence=95)
     with pytest.raises(ValueError, match="has no interval 'normal'; use bootstrap, jackknife or analytic"):
         percent_agreement(ROWS, ci="normal")  # type: ignore[arg-type]
+
+
+def test_wide_as_plain_lists() -> None:
+    columns = {"item_id": ["x", "y"], "ann": [1, None], "bob": [2, 3]}
+    rows = [{"item_id": "x", "ann": 1, "bob": 2}, {"item_id": "y", "ann": None, "bob": 3}]
+    expected = from_wide(pl.DataFrame(columns)).sort("item_id", "annotator_id").rows()
+    for form in (columns, rows):
+        assert from_wide(form).sort("item_id", "annotator_id").rows() == expected
