@@ -139,6 +139,7 @@ def report_data(
         agreement=folder.agreement,
         annotators=people.annotators,
         annotators_note=people.note,
+        further=people.further,
         pairs=people.pairs,
         disagreement=people.disagreement,
         scores=scores,

@@ -11,6 +11,14 @@ from dfar_toolkit.report.table import Section, Table
 
 MOST_ANNOTATORS: Final = 40  # annotators that are drawn; the table has all of them
 _TITLE: Final = "Who disagrees, and where"
+_FURTHER: Final = {
+    "values": (("category", "n_ratings", "share"), "About each value: this value or another (Krippendorff's alpha)"),
+    "groups": (
+        ("comparison", "group_a", "group_b", "p", "smallest_p"),
+        "Groups of annotators: within, between, difference (B - A); p permutes annotators",
+    ),
+    "drift": (("window", "start", "end"), "Over time: share of other annotators of the item who said the same"),
+}
 _TEXT: Final = (
     "For each annotator, the chance that another annotator of the same item said the same. This is agreement with the "
     "others, not being right: a voice that stands alone may be the one worth hearing."
@@ -35,11 +43,27 @@ def annotators_section(data: ReportData) -> Section:
         for row in data.annotators
     ]
     caption = "Annotators" if len(rows) > 12 else ""
-    tables = [estimates_table(head, rows, caption=caption, folded=len(rows) > 12), _items(data.disagreement)]
+    tables = [
+        estimates_table(head, rows, caption=caption, folded=len(rows) > 12),
+        *(_further(name, rows) for name, rows in data.further.items()),
+        _items(data.disagreement),
+    ]
     question = plain_text(data.annotators[0].get("question"))
     text = (f"{f'About {question}. ' if question else ''}{_TEXT}", *filter(None, [_drawn(data.annotators)]),
             confidence_line(data.annotators))  # fmt: skip
     return Section("annotators", _TITLE, text, tuple(t for t in tables if t.rows))
+
+
+def _further(name: str, rows: Sequence[Mapping[str, object]]) -> Table:
+    """A further table: what tells its rows apart, then the numbers."""
+    columns, caption = _FURTHER[name]
+    present = [c for c in columns if any(row.get(c) is not None for row in rows)]
+    cells = [[*(_cell(row.get(c)) for c in present), *estimate_cells(row)] for row in rows]
+    return estimates_table([c.replace("_", " ") for c in present], cells, caption=caption)
+
+
+def _cell(value: object) -> str:
+    return value_text(value) if isinstance(value, float) else plain_text(value)
 
 
 def enough(rows: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:

@@ -35,6 +35,7 @@ class ReportData:
         findings: Rows of the audit: ``finding, severity, count, total, examples, note``.
         agreement: Rows ``statistic, level, question, value, low, high, n, note``; an undefined value is None or nan.
         annotators: Rows of one question, ``rater, kappa, alpha_without`` and the fields of ``Estimate``.
+        further: More tables about the same question by name (values, groups, drift), with the fields of ``Estimate``.
         annotators_note: Why there are none, where that is so.
         pairs: Rows of the same question, ``rater_a, rater_b, value`` (Cohen's kappa).
         disagreement: Its items in bins of how far two people part over them, ``disagreement, items``.
@@ -52,6 +53,7 @@ class ReportData:
     agreement: Sequence[Mapping[str, object]] = ()
     annotators: Sequence[Mapping[str, object]] = ()
     annotators_note: str = ""
+    further: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
     pairs: Sequence[Mapping[str, object]] = ()
     disagreement: Sequence[Mapping[str, object]] = ()
     scores: pl.DataFrame = field(default_factory=pl.DataFrame)

@@ -32,6 +32,7 @@ def json_document(data: ReportData) -> str:
         "annotators": data.annotators,
         "annotators_note": data.annotators_note,
         "pairs": data.pairs,
+        "further": data.further,
         "disagreement": data.disagreement,
         "scores": data.scores,
         "confusions": data.confusions,

@@ -100,3 +100,14 @@ def test_kappa_column_only_where_defined(kappa: float) -> None:
         s for s in sections(ReportData("", annotators=[person("a", 0.5, kappa=kappa)])) if s.key == "annotators"
     )
     assert ("kappa" in section.tables[0].columns) == (kappa == kappa)
+
+
+def test_further_tables_stand_beside(demo: Path) -> None:
+    view = annotator_view(read_items(demo / "items"), n_boot=50)
+    assert {"values", "groups"} <= set(view.further)
+    data = ReportData("", annotators=view.annotators, further=view.further)
+    section = next(s for s in sections(data) if s.key == "annotators")
+    values, groups = section.tables[1:3]
+    assert values.columns[:4] == ("category", "n ratings", "share", "value")
+    assert [row[0] for row in values.rows] == ["ethical", "unethical"]
+    assert {row[0] for row in groups.rows} == {"within", "between", "difference", "within - between"}
