@@ -58,6 +58,7 @@ bench: $(VENV)/.dev  ## Benchmarks against peers in the same run
 	$(BIN)/python benchmarks/agreement_families.py
 	$(BIN)/python benchmarks/agreement_continuous.py
 	$(BIN)/python benchmarks/agreement_coverage.py
+	$(BIN)/python benchmarks/agreement_coverage_more.py
 	$(BIN)/python benchmarks/label_models.py
 	$(BIN)/python benchmarks/near_duplicates.py
 	$(BIN)/python benchmarks/startup.py
