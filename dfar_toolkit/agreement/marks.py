@@ -1,4 +1,4 @@
-"""Where intervals are known to run short, they say so: from the measured coverage of every interval offered.
+"""Where intervals of coefficients are known to run short, their notes say so, from measured coverage.
 
 The numbers come from ``benchmarks/agreement_coverage.py``: with 50 items the percentile bootstrap covers 91 to 93 %,
 with 20 groups bootstrap and jackknife about as much, and where nearly everybody gives one value all cover far less.
