@@ -13,6 +13,15 @@ A statistic that is not a function of sums (ranks, for instance) takes the secon
 :func:`estimate_by_weights`, which hands the weights themselves to the statistic.
 """
 
+from dfar_toolkit.estimate.additive import (
+    Additive,
+    Draws,
+    draw_together,
+    estimate_together,
+    mean_of,
+    resampled_sums,
+    unit_rows,
+)
 from dfar_toolkit.estimate.resampling import (
     COLLAPSED,
     Floats,
@@ -31,6 +40,8 @@ from dfar_toolkit.estimate.wilson import proportion
 __all__ = [
     "COLLAPSED",
     "ESTIMATE_SCHEMA",
+    "Additive",
+    "Draws",
     "Estimate",
     "Floats",
     "Formula",
@@ -38,9 +49,14 @@ __all__ = [
     "Patterns",
     "bootstrap_weights",
     "collapse",
+    "draw_together",
     "estimate",
     "estimate_by_weights",
+    "estimate_together",
     "estimates_frame",
     "interval_of_draws",
+    "mean_of",
     "proportion",
+    "resampled_sums",
+    "unit_rows",
 ]

@@ -1,0 +1,1 @@
+"""The metrics in the shapes that other evaluation tools call."""

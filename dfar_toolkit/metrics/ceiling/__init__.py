@@ -1,0 +1,1 @@
+"""What the best possible predictor, and people themselves, would score on these votes."""

@@ -1,0 +1,1 @@
+"""Judges of reasons, people and models: plans, quality, prediction-powered rates, pairwise ratings."""

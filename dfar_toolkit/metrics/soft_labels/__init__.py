@@ -1,0 +1,1 @@
+"""Predicted distributions against the distribution of human votes."""

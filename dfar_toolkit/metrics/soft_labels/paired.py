@@ -1,0 +1,188 @@
+"""Human distributions and predicted ones side by side: what every soft-label score starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from dfar_toolkit.errors import TableError
+from dfar_toolkit.estimate import Floats
+from dfar_toolkit.metrics.labels import Column, group_series
+
+_ROUNDING: Final = (
+    1e-6  # a soft label may miss a sum of 1 by so much; predictions are renormalised, and by how much is kept
+)
+
+
+class PairedDistributions(NamedTuple):
+    """Distributions of N items over K options, complete cases only.
+
+    ``gold`` (N, K) shares of the human votes, rows sum to 1; ``pred`` (N, K) predicted probabilities renormalised to
+    sum 1; ``mass`` (N,) their sum before that; ``counts`` (N, K) votes, or None where only shares are known;
+    ``options`` (K,); ``groups`` (N,) resampling units, or None; ``n_items`` items before those without a distribution
+    on either side were left out; ``note`` says how many were.
+    """
+
+    gold: Floats
+    pred: Floats
+    mass: Floats
+    counts: Floats | None
+    options: tuple[str, ...]
+    groups: pl.Series | None
+    n_items: int
+    note: str
+
+    def votes(self) -> Floats:
+        """Number of votes on each item (N,); ``nan`` where only shares are known."""
+        return np.full(len(self.gold), np.nan) if self.counts is None else self.counts.sum(axis=1)
+
+
+def pair_distributions(
+    name: str,
+    frame: pl.DataFrame | None,
+    *,
+    gold: Column | npt.ArrayLike | None,
+    pred: Column | npt.ArrayLike,
+    counts: Column | npt.ArrayLike | None = None,
+    group: Column | None = None,
+    options: Sequence[str] | None = None,
+) -> PairedDistributions:
+    """Read human and predicted distributions from list columns of a frame, or from two arrays (N, K).
+
+    Args:
+        name: Function named in errors.
+        frame: One row per item; None where the values themselves are given.
+        gold: Column or array (N, K) of human shares; None where ``counts`` are given instead.
+        pred: Column or array (N, K) of predicted probabilities, in the same order of options.
+        counts: Column or array (N, K) of votes; None means unknown. Where both are given they must be the same shares.
+        group: Column or values (N,). None means the column ``group`` where the frame has one, else single items.
+        options: Names of the K options; None means "0", "1", ...
+
+    Returns:
+        The complete cases: items with a null (a row of ``nan`` in an array) on either side are left out and counted.
+
+    Raises:
+        TableError: A number that is negative, infinite or partly missing, gold shares that do not sum to 1, a
+            prediction without any mass, counts that are not whole or contradict the shares.
+        ValueError: A column is missing, neither gold nor counts are given, shapes differ.
+    """
+    votes = None if counts is None else _matrix(name, frame, counts, "counts")
+    if gold is None and votes is None:
+        raise ValueError(f"{name}: give gold (shares of the votes) or counts (the votes)")
+    shares = _matrix(name, frame, gold, "gold") if gold is not None else None
+    predicted = _matrix(name, frame, pred, "pred")
+    first = shares if shares is not None else votes
+    assert first is not None
+    n = len(first)
+    for role, matrix in (("pred", predicted), ("counts", votes)):
+        if matrix is not None and len(matrix) and n and matrix.shape != first.shape:
+            raise ValueError(f"{name}: gold has shape {first.shape}, {role} has {matrix.shape}; they must be the same")
+    groups = group_series(name, frame, group, n)
+    human = _shares(name, shares, votes)
+    keep = ~np.isnan(human).all(axis=1) & ~np.isnan(predicted).all(axis=1) if n else np.zeros(0, dtype=bool)
+    if votes is not None:
+        keep &= ~np.isnan(votes).all(axis=1)
+    human, predicted = human[keep], predicted[keep]
+    _check_numbers(name, "pred", predicted)
+    mass = predicted.sum(axis=1)
+    if (mass <= 0).any():
+        raise TableError(
+            f"{name}: {int((mass <= 0).sum())} predictions give every option probability 0 (first: item "
+            f"{int(np.argmax(mass <= 0))} of those with both); there is nothing to renormalise. Leave them null."
+        )
+    names = tuple(map(str, options)) if options is not None else tuple(map(str, range(first.shape[1])))
+    if n and len(names) != first.shape[1]:
+        raise ValueError(f"{name}: {len(names)} options for distributions over {first.shape[1]}; give one name each")
+    left = n - int(keep.sum())
+    return PairedDistributions(
+        gold=human,
+        pred=predicted / mass[:, None],
+        mass=mass,
+        counts=None if votes is None else votes[keep],
+        options=names,
+        groups=None if groups is None else groups.filter(pl.Series(keep)),
+        n_items=n,
+        note=f"{left} of {n} items without a distribution on both sides left out" if left else "",
+    )
+
+
+def distributions(name: str, frame: pl.DataFrame | None, column: Column | npt.ArrayLike, role: str) -> Floats:
+    """A list column, or an array, as numbers (N, K); a null list is a row of ``nan``."""
+    return _matrix(name, frame, column, role)
+
+
+def _matrix(name: str, frame: pl.DataFrame | None, column: Any, role: str) -> Floats:
+    if isinstance(column, str):
+        if frame is None:
+            raise ValueError(f'{name}: {role}="{column}" names a column, but no frame is given')
+        if column not in frame.columns:
+            found = ", ".join(f'"{c}"' for c in frame.columns)
+            raise ValueError(f'{name}: the frame has no column "{column}" for {role}; found {found}')
+        column = frame[column]
+    if isinstance(column, pl.Series):
+        return _from_lists(name, column, role)
+    matrix: Floats = np.asarray(column, dtype=np.float64)
+    if matrix.ndim != 2:
+        raise ValueError(f"{name}: {role} must be an array (items, options), found shape {matrix.shape}")
+    return matrix
+
+
+def _from_lists(name: str, series: pl.Series, role: str) -> Floats:
+    if series.dtype == pl.Null:
+        return np.full((len(series), 0), np.nan)
+    if isinstance(series.dtype, pl.Array):
+        series = series.arr.to_list()
+    if not isinstance(series.dtype, pl.List) or not series.dtype.inner.is_numeric():
+        raise ValueError(f"{name}: {role} must hold lists of numbers, found {series.dtype}")
+    lengths = series.list.len().drop_nulls().unique()
+    if len(lengths) > 1:
+        raise TableError(f"{name}: {role} lists differ in length ({', '.join(map(str, lengths.sort()))}); one order of "
+                         "options must hold for all items.")  # fmt: skip
+    width = int(lengths[0]) if len(lengths) else 0
+    matrix: Floats = np.full((len(series), width), np.nan)
+    known = series.is_not_null().to_numpy()
+    flat = series.drop_nulls().explode(empty_as_null=False) if width else None
+    if flat is not None:
+        matrix[known] = flat.cast(pl.Float64).to_numpy().reshape(-1, width)
+    return matrix
+
+
+def _shares(name: str, shares: Floats | None, votes: Floats | None) -> Floats:
+    """Human shares (N, K), checked; from the votes where they are not given."""
+    if votes is not None:
+        known = ~np.isnan(votes).all(axis=1)
+        _check_numbers(name, "counts", votes[known])
+        if (votes[known] != np.round(votes[known])).any():
+            raise TableError(f"{name}: counts must be whole numbers of votes; give shares as gold instead.")
+        total = votes.sum(axis=1, keepdims=True)
+        of_votes: Floats = np.divide(votes, total, out=np.full_like(votes, np.nan), where=total > 0)
+        if shares is None:
+            return of_votes
+        both = ~np.isnan(of_votes).any(axis=1) & ~np.isnan(shares).any(axis=1)
+        if (np.abs(of_votes[both] - shares[both]) > _ROUNDING).any():
+            raise TableError(f"{name}: gold and counts of the same item must be the same shares; they differ.")
+    assert shares is not None
+    known = ~np.isnan(shares).all(axis=1)
+    _check_numbers(name, "gold", shares[known])
+    off = np.abs(shares[known].sum(axis=1) - 1) > _ROUNDING
+    if off.any():
+        raise TableError(
+            f"{name}: gold shares must sum to 1 in every row; {int(off.sum())} rows do not, e.g. "
+            f"{shares[known][off][0].tolist()}. Votes go in as counts."
+        )
+    normalised: Floats = shares / shares.sum(axis=1, keepdims=True)
+    return normalised
+
+
+def _check_numbers(name: str, role: str, matrix: Floats) -> None:
+    bad = ~np.isfinite(matrix) | (matrix < 0)
+    if bad.any():
+        row = int(np.argmax(bad.any(axis=1)))
+        raise TableError(
+            f"{name}: {role} must be numbers of at least 0; {int(bad.any(axis=1).sum())} rows are not, e.g. "
+            f"{matrix[row].tolist()}."
+        )
