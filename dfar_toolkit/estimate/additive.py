@@ -151,9 +151,10 @@ def draw_together(
     ends = np.cumsum([s.rows.shape[1] for s in scores])
     total = rows.sum(axis=0)[None, :]
     exact = len(rows) <= EXACT_UNITS
-    sums = resampled_sums(rows, n_boot, seed) if n_boot and len(rows) > 1 else np.empty((0, rows.shape[1]))
-    points, draws = np.full(len(scores), np.nan), np.full((len(sums), len(scores)), np.nan)
+    points = np.full(len(scores), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
+        sums = resampled_sums(rows, n_boot, seed) if n_boot and len(rows) > 1 else np.empty((0, rows.shape[1]))
+        draws = np.full((len(sums), len(scores)), np.nan)
         for place, (score, end) in enumerate(zip(scores, ends, strict=True)):
             part = slice(end - score.rows.shape[1], end)
             if n:
@@ -228,10 +229,13 @@ def _weights(n: int, size: npt.NDArray[np.int64], rng: np.random.Generator) -> F
 
 def _normal_sums(rows: Floats, n_boot: int, rng: np.random.Generator) -> Floats:
     total = rows.sum(axis=0)
+    if not np.isfinite(total).all():  # one statistic without a value must not take the others' intervals
+        known = np.isfinite(total)
+        some = np.full((n_boot, len(total)), np.nan)
+        some[:, known] = _normal_sums(rows[:, known], n_boot, rng)
+        return some
     centred = rows - total / len(rows)
     covariance = centred.T @ centred
-    if not np.isfinite(covariance).all():
-        return np.full((n_boot, rows.shape[1]), np.nan)
     scale = np.sqrt(np.diag(covariance))
     unit = np.where(scale > 0, scale, 1.0)
     # Scaled to a correlation matrix first: its eigenvectors then do not drown small columns in large ones.

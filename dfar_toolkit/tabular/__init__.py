@@ -15,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from dfar_toolkit.errors import DfarError, TableError
+from dfar_toolkit.tabular.arrow_lines import SMALLEST, arrow_lines
 from dfar_toolkit.tabular.delimited import delimited_rows
 from dfar_toolkit.tabular.json_rows import json_lines, json_table, mended_json, parsed_json, rows_frame
 from dfar_toolkit.tabular.wording import ContentError, demand_columns, nearest, quoted
@@ -125,7 +126,8 @@ def _read(path: Path, data: bytes, separator: str | None, demanded: Sequence[str
         _check_utf8(data)
         return delimited_rows(data, separator or SEPARATORS[ending], demanded)
     if ending in (".jsonl", ".ndjson"):
-        return rows_frame(list(json_lines(_text(data))))
+        quick = arrow_lines(data) if len(data) >= SMALLEST else None
+        return rows_frame(list(json_lines(_text(data)))) if quick is None else quick
     if ending == ".json":
         return json_table(parsed_json(_text(data)))
     if ending == ".parquet":
