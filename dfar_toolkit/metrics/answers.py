@@ -13,6 +13,7 @@ from typing import NamedTuple
 import polars as pl
 
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.metrics.predicted import predicted_distributions
 from dfar_toolkit.metrics.unknown_labels import unknown_labels_message
 
 _ROUNDING = 1e-9  # probabilities that differ by less are equally probable
@@ -22,9 +23,11 @@ STATES = ("answered", "unparsed", "failed", "missing")
 class Answers(NamedTuple):
     """Runs by evaluated items.
 
-    ``frame`` has ``run_id, item_id, split, group, leak_kind, label`` (gold, null where people tied), ``label_pred``
-    (null where unanswered), ``state`` and ``below_top`` (another option than the label given is more probable; null
-    where that is unknown), in the order of the runs and items. ``outputs`` are the output rows of the question that
+    ``frame`` has ``run_id, item_id, split, group, leak_kind, label`` (gold, null where people tied), the people's
+    ``label_counts`` and ``label_probs`` (null where unknown), ``label_pred`` (null where unanswered), ``state``,
+    ``below_top`` (another option than the label given is more probable; null where that is unknown),
+    ``label_probs_pred`` in the order of ``options`` (null where no probabilities are known), ``label_mass`` and
+    ``n_samples`` behind it, in the order of the runs and items. ``outputs`` are the output rows of the question that
     were looked at, every sample of them, with ``label_pred``, ``state`` and ``below_top``. ``items`` are the
     evaluated items; ``note`` says what was set aside or renamed.
     """
@@ -81,7 +84,9 @@ def join_outputs(
     evaluated = evaluated_items(golds, plain, split=split)
     plain = _labelled(plain, names, label_map)
     first = _first_sample(plain)
-    frame = _crossed(first.select("run_id", "item_id", "label_pred", "state", "below_top"), evaluated)
+    predicted = predicted_distributions(plain, names, label_map=label_map)
+    answers = first.select("run_id", "item_id", "label_pred", "state", "below_top")
+    frame = _crossed(answers.join(predicted, on=["run_id", "item_id"], how="left"), evaluated)
     notes = [_aside(len(rows) - len(plain), "of another condition or for one annotator set aside")]
     notes.append(_aside(len(plain) - len(first), "beside the lowest sample of each item set aside"))
     elsewhere = plain.filter(~pl.col("item_id").is_in(evaluated["item_id"].implode()))
@@ -138,14 +143,16 @@ def _check_items(outputs: pl.DataFrame, items: pl.DataFrame) -> None:
 
 
 def _golds(items: pl.DataFrame, targets: pl.DataFrame | None, question: str) -> pl.DataFrame:
-    kept = items.select("item_id", "split", "group", "leak_kind", "label")
+    human = ["label", "label_counts", "label_probs"]
+    kept = items.select("item_id", "split", "group", "leak_kind", *human)
     if targets is None:
         return kept
-    of_question = targets.filter(pl.col("question") == question).select("item_id", "label")
+    absent = [pl.lit(None, dtype=items.schema[c]).alias(c) for c in human if c not in targets.columns]
+    of_question = targets.filter(pl.col("question") == question).with_columns(absent).select("item_id", *human)
     if not len(of_question):
         known = ", ".join(targets["question"].unique().sort())
         raise TableError(f'score: targets hold nothing for the question "{question}"; found {known or "no rows"}.')
-    return kept.drop("label").join(of_question, on="item_id", how="left", maintain_order="left")
+    return kept.drop(human).join(of_question, on="item_id", how="left", maintain_order="left")
 
 
 def _first_sample(plain: pl.DataFrame) -> pl.DataFrame:

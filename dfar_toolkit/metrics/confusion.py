@@ -145,7 +145,19 @@ def select_items(name: str, pairs: PairedLabels, over: Over) -> PairedLabels:
 
 
 def margins(pairs: PairedLabels) -> Patterns:
-    """Per item the one-hot hit (K), gold (K) and prediction (K + 1, the last for no answer): 3 K + 1 numbers.
+    """The rows of :func:`margin_rows` as patterns; without groups there are only K (K + 1) kinds of items to count."""
+    k, n = len(pairs.options), len(pairs.gold)
+    if pairs.groups is not None or not n:
+        return collapse(margin_rows(pairs), groups=pairs.groups)
+    kinds = np.bincount(pairs.gold * (k + 1) + pairs.pred, minlength=k * (k + 1))
+    present = np.flatnonzero(kinds)
+    one_each = margin_rows(PairedLabels(present // (k + 1), present % (k + 1), pairs.options, None))
+    order = np.lexsort(one_each.T[::-1])  # the order that collapse gives
+    return Patterns(one_each[order], kinds[present][order].astype(np.float64), n, "items")
+
+
+def margin_rows(pairs: PairedLabels) -> Floats:
+    """Per item the one-hot hit (K), gold (K) and prediction (K + 1, the last for no answer): (N, 3 K + 1).
 
     Every formula below needs only the sums of these, never the full table.
     """
@@ -156,7 +168,7 @@ def margins(pairs: PairedLabels) -> Patterns:
     rows[items[hit], pairs.gold[hit]] = 1
     rows[items, k + pairs.gold] = 1
     rows[items, 2 * k + pairs.pred] = 1
-    return collapse(rows, groups=pairs.groups)
+    return rows
 
 
 def _parts(sums: Floats) -> tuple[Floats, Floats, Floats]:

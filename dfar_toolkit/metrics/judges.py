@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import polars as pl
 
+from dfar_toolkit.agreement.counting import count_ratings
+from dfar_toolkit.agreement.per_value import specific_statistic
+from dfar_toolkit.agreement.ratings import read_ratings
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.estimate import Estimate, collapse, estimate, estimates_frame
+from dfar_toolkit.estimate import Estimate, estimate_by_weights, estimates_frame
 from dfar_toolkit.metrics.labels import group_series
 from dfar_toolkit.metrics.verdicts import folded_values
 from dfar_toolkit.tables import conform
@@ -81,26 +83,22 @@ def specific_agreement(
             f"specific_agreement: rater {twice[rater][0]!r} rates item {twice[item][0]!r} twice; keep one rating each."
         )
     groups = group_series("specific_agreement", given, group or item, len(given))
-    unit = (given[item] if groups is None else groups).alias("unit")
-    counts = (
-        given.select(pl.col(item).alias("item"), (pl.col(value) == category).alias("chosen"), unit)
-        .group_by("item")
-        .agg(pl.col("unit").first(), pl.len().cast(pl.Float64).alias("n"), pl.col("chosen").sum().cast(pl.Float64))
-        .filter(pl.col("n") >= 2)
-    )
-    n, c = counts["n"].to_numpy(), counts["chosen"].to_numpy()
-    found = estimate(
-        f'specific agreement on "{category}"',
-        collapse(np.column_stack([c * (c - 1), c * (n - 1)]), groups=counts["unit"]),
-        lambda s: s[:, 0] / s[:, 1],
+    roles = {"item": item, "rater": rater, "value": value}
+    plain = given.select(pl.col(column).alias(role) for role, column in roles.items()).with_columns(unit=groups)
+    checked = read_ratings(plain, item="item", rater="rater", value="value", group="unit")
+    statistic = specific_statistic(count_ratings(checked)[0].counts, category)
+    found = estimate_by_weights(
+        statistic.name,
+        statistic.unit.times,
+        statistic.values,
+        n=statistic.counts.n_pairable,
+        unit=statistic.unit.unit,
         confidence=confidence,
         n_boot=n_boot,
         seed=seed,
         undefined=f'no item with two ratings has a "{category}"',
     )
-    if not len(counts):
-        return replace(found, note="no item has two ratings")
-    return found
+    return found if found.n else replace(found, note="no item has two ratings")
 
 
 def judge_agreement(

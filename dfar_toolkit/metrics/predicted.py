@@ -1,0 +1,83 @@
+"""The distribution over the options that each output predicts, in one order, whatever order and spelling it came in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import polars as pl
+
+from dfar_toolkit.errors import TableError
+
+
+def predicted_distributions(
+    outputs: pl.DataFrame, options: Sequence[str], *, label_map: Mapping[str, str] | None = None
+) -> pl.DataFrame:
+    """Predicted probabilities of every run and item, averaged over its samples.
+
+    Where a run gives ``label_probs`` they are put into the order of ``options`` (those that ``label_map`` gives one
+    name are added up) and averaged over samples, as an answer after a sampled chain of thought is conditional on it.
+    A run without any, but with several samples of an item, has the shares of its labels over the samples.
+
+    Args:
+        outputs: Rows of the table outputs with ``label_pred`` (null where unparsed); failed rows have ``error``.
+        options: Names of the options in order.
+        label_map: From the outputs' names of options to ours.
+
+    Returns:
+        ``run_id, item_id, label_probs_pred`` (list in the order of ``options``), ``label_mass`` (mean), ``n_samples``
+        behind it; items without probabilities are absent.
+
+    Raises:
+        TableError: A row names an option that is not one of ``options``.
+    """
+    answered = outputs.filter(pl.col("error").is_null())
+    given = answered.filter(pl.col("label_probs").is_not_null())
+    with_probs = given["run_id"].unique()
+    parts = [_ordered(part, options, label_map) for part in given.partition_by("options", maintain_order=True)]
+    sampled = answered.filter(~pl.col("run_id").is_in(with_probs.implode()), pl.col("label_pred").is_not_null())
+    sampled = sampled.filter(pl.len().over("run_id", "item_id") > 1)
+    if len(sampled):
+        votes = [(pl.col("label_pred") == name).cast(pl.Float64).alias(f"p{k}") for k, name in enumerate(options)]
+        parts.append(sampled.select("run_id", "item_id", "label_mass", *votes))
+    if not parts:
+        return pl.DataFrame(schema=_SCHEMA)
+    columns = [f"p{k}" for k in range(len(options))]
+    rows = pl.concat(parts)
+    if rows.select("run_id", "item_id").is_duplicated().any():
+        rows = rows.group_by("run_id", "item_id", maintain_order=True).agg(
+            pl.col("label_mass", *columns).mean(), pl.len().cast(pl.Int64).alias("n_samples")
+        )
+    else:
+        rows = rows.with_columns(pl.lit(1, dtype=pl.Int64).alias("n_samples"))
+    listed = pl.concat_list(columns) if columns else pl.lit([], dtype=pl.List(pl.Float64))
+    return rows.select("run_id", "item_id", listed.alias("label_probs_pred"), "label_mass", "n_samples")
+
+
+_SCHEMA: Final = {
+    "run_id": pl.String(),
+    "item_id": pl.String(),
+    "label_probs_pred": pl.List(pl.Float64()),
+    "label_mass": pl.Float64(),
+    "n_samples": pl.Int64(),
+}
+
+
+def _ordered(part: pl.DataFrame, options: Sequence[str], label_map: Mapping[str, str] | None) -> pl.DataFrame:
+    """Rows that share one order of options, one column per option of ours."""
+    own = part["options"][0]
+    named = list(own) if own is not None else list(options)
+    ours = [(label_map or {}).get(name, name) for name in named]
+    unknown = [name for name in ours if name not in options]
+    if unknown:
+        raise TableError(
+            f"score: label_probs are about the option {unknown[0]!r}, which is none of {', '.join(options)}; "
+            "rename it (--map GIVEN=OPTION)."
+        )
+    probs = pl.col("label_probs")
+    columns = []
+    for k, option in enumerate(options):
+        places = [i for i, name in enumerate(ours) if name == option]
+        values = [probs.list.get(i, null_on_oob=True) for i in places] or [pl.lit(0.0)]
+        columns.append(pl.sum_horizontal(values).alias(f"p{k}"))
+    return part.select("run_id", "item_id", "label_mass", *columns)
