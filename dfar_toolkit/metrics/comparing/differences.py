@@ -51,10 +51,11 @@ def paired_differences(
 
     For runs $a, b$ and a metric $f$ of column sums: $f(S_b) - f(S_a)$, bootstrap over the same resampled groups for
     all runs. p is the exact McNemar test where each item stands alone and is right or wrong, else a test by swapping
-    the runs' answers unit by unit; ``test`` says which. The family of tests is all pairs on the one ``primary`` metric: their p is corrected by Holm, their
-    simultaneous intervals are $d \pm q \, se$ with $q$ the quantile of the largest $|d^* - d| / se$ over the pairs
-    (max-t). Everything else is called exploratory and left uncorrected. With ``margin``, ``p_equivalent`` is that of
-    two one-sided tests that the difference lies within it; a p above .05 never says that two runs are alike.
+    the runs' answers unit by unit; ``test`` says which. The family of tests is all pairs on the one ``primary``
+    metric: their p is corrected by Holm, their simultaneous intervals are $d \pm q \, se$ with $q$ the quantile of
+    the largest $|d^* - d| / se$ over the pairs (max-t). Everything else is called exploratory and left uncorrected.
+    With ``margin``, ``p_equivalent`` is that of two one-sided tests that the difference lies within it; a p above .05
+    never says that two runs are alike.
 
     Args:
         runs: Run id to its additive statistics, all of the same N items and the same metrics in the same order.
