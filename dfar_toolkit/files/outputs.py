@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,13 @@ _LIKE: Final = {
 }  # fmt: skip
 
 
-def read_outputs(path: Path | str, *, questions: pl.DataFrame, separator: str | None = None) -> pl.DataFrame:
+def read_outputs(
+    path: Path | str,
+    *,
+    questions: pl.DataFrame,
+    separator: str | None = None,
+    label_map: Mapping[str, str] | None = None,
+) -> pl.DataFrame:
     """Read outputs as the table of that name.
 
     The minimal legal file has ``item_id`` and ``label`` or ``label_probs``. Defaults: the primary question, sample 0,
@@ -41,25 +47,51 @@ def read_outputs(path: Path | str, *, questions: pl.DataFrame, separator: str | 
         path: A file, or a run folder with ``outputs.parquet``.
         questions: The questions of the items that the outputs are about; the first is the primary one.
         separator: Separator of a CSV file, where it is not a comma.
+        label_map: From the file's labels to the options' names, for ``label`` and ``label_probs``.
 
     Raises:
         TableError: The file is absent, unreadable, lacks columns, holds impossible probabilities or repeats a key.
     """
     path = Path(path)
     file = path / "outputs.parquet" if path.is_dir() else path
-    frame = read_table(file, separator=separator)
+    name = path.name if path.is_dir() else path.stem
+    return outputs_of(read_table(file, separator=separator), file, name, questions=questions, label_map=label_map)
+
+
+def outputs_of(
+    frame: pl.DataFrame,
+    file: Path,
+    name: str,
+    *,
+    questions: pl.DataFrame,
+    label_map: Mapping[str, str] | None = None,
+) -> pl.DataFrame:
+    """The rows of an outputs file as the table of that name.
+
+    Args:
+        frame: Rows as they were read.
+        file: File named in errors.
+        name: The run, where the rows name none.
+        questions: As in :func:`read_outputs`.
+        label_map: As in :func:`read_outputs`.
+
+    Raises:
+        TableError: As :func:`read_outputs`.
+    """
     _check_columns(frame.columns, file)
     blank = [c for c in ("label", "error") if c in frame.columns and frame[c].dtype == pl.String]
     frame = frame.with_columns(pl.when(pl.col(c).str.strip_chars() != "").then(c).alias(c) for c in blank)
     frame = plain_texts(frame, _TEXTS, where=str(file))
     frame = whole_numbers(frame, ("sample", "k", "draw"), where=str(file))
     primary = str(questions["question"][0])
-    fallback = {"run_id": path.name if path.is_dir() else path.stem, "question": primary}
-    for name, value in fallback.items():
-        given = pl.col(name).cast(pl.String) if name in frame.columns else pl.lit(None, dtype=pl.String)
-        frame = frame.with_columns(given.fill_null(value).alias(name))
+    fallback = {"run_id": name, "question": primary}
+    for column, value in fallback.items():
+        given = pl.col(column).cast(pl.String) if column in frame.columns else pl.lit(None, dtype=pl.String)
+        frame = frame.with_columns(given.fill_null(value).alias(column))
+    if label_map and "label" in frame.columns:
+        frame = frame.with_columns(pl.col("label").cast(pl.String).replace(dict(label_map)))
     if "label_probs" in frame.columns:
-        frame = ordered_probabilities(frame, questions=questions, where=str(file))
+        frame = ordered_probabilities(frame, questions=questions, where=str(file), label_map=label_map)
         if "label" not in frame.columns:
             frame = frame.with_columns(most_probable())
     _check_names(frame, file, questions=questions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import polars as pl
@@ -15,7 +15,9 @@ _ROUNDING: Final = 1e-6  # sums of probabilities may exceed 1 by so much
 _UNIT: Final = "\x1f"  # joins names for a comparison; cannot occur in a name that was typed
 
 
-def ordered_probabilities(frame: pl.DataFrame, *, questions: pl.DataFrame, where: str) -> pl.DataFrame:
+def ordered_probabilities(
+    frame: pl.DataFrame, *, questions: pl.DataFrame, where: str, label_map: Mapping[str, str] | None = None
+) -> pl.DataFrame:
     """The frame with ``label_probs`` as lists in the order of the question's options, and ``options`` saying so.
 
     Given are lists (in the order of the row's ``options``, else of the question's), objects from option to
@@ -25,6 +27,7 @@ def ordered_probabilities(frame: pl.DataFrame, *, questions: pl.DataFrame, where
         frame: Rows with ``item_id``, ``question`` and ``label_probs``.
         questions: The questions with their options.
         where: File named in errors.
+        label_map: From the file's names of options to the question's; several that get one name are added up.
 
     Raises:
         TableError: An option is missing or unknown, a number is not between 0 and 1, or a row adds up to more than 1.
@@ -35,7 +38,7 @@ def ordered_probabilities(frame: pl.DataFrame, *, questions: pl.DataFrame, where
         raise TableError(f"{where}: unknown question {unknown[0]!r}; the items have {', '.join(map(repr, options))}.")
     numbered = frame.with_row_index("row_in_file")
     parts = [
-        _one_question(part, wanted=list(options[str(question)]), where=where)
+        _one_question(part, wanted=list(options[str(question)]), where=where, label_map=label_map)
         for (question,), part in numbered.group_by("question", maintain_order=True)
     ]
     return pl.concat(parts, how="diagonal_relaxed").sort("row_in_file").drop("row_in_file") if parts else frame
@@ -49,8 +52,10 @@ def most_probable() -> pl.Expr:
     return pl.when(unique).then(best).otherwise(None).alias("label")
 
 
-def _one_question(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> pl.DataFrame:
-    by_option = _by_option(part, wanted=wanted, where=where)
+def _one_question(
+    part: pl.DataFrame, *, wanted: Sequence[str], where: str, label_map: Mapping[str, str] | None
+) -> pl.DataFrame:
+    by_option = _by_option(part, wanted=wanted, where=where, label_map=label_map)
     _check(by_option, part["item_id"], wanted=wanted, where=where)
     given = pl.any_horizontal(pl.all().is_not_null())
     listed = by_option.select(pl.when(given).then(pl.concat_list(wanted)).otherwise(None).alias("label_probs"))
@@ -58,7 +63,9 @@ def _one_question(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> p
     return part.with_columns(listed["label_probs"].cast(pl.List(pl.Float64))).with_columns(named)
 
 
-def _by_option(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> pl.DataFrame:
+def _by_option(
+    part: pl.DataFrame, *, wanted: Sequence[str], where: str, label_map: Mapping[str, str] | None
+) -> pl.DataFrame:
     """One column per wanted option, null where the row gives no number for it."""
     probs = part["label_probs"]
     if probs.dtype == pl.String:
@@ -67,7 +74,7 @@ def _by_option(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> pl.D
     if probs.dtype == pl.Null:
         return pl.DataFrame({name: pl.Series([None] * len(part), dtype=pl.Float64) for name in wanted})
     if isinstance(probs.dtype, pl.Struct):
-        fields = probs.struct.unnest()
+        fields = _renamed(probs.struct.unnest(), label_map)
         strange = [c for c in fields.columns if c not in wanted and fields[c].null_count() < len(fields)]
         if strange:
             item = part.filter(fields[strange[0]].is_not_null())["item_id"][0]
@@ -77,7 +84,21 @@ def _by_option(part: pl.DataFrame, *, wanted: Sequence[str], where: str) -> pl.D
             )
         absent = [pl.lit(None, dtype=pl.Float64).alias(c) for c in wanted if c not in fields.columns]
         return fields.with_columns(absent).select(wanted)
-    return _from_lists(part, probs, wanted=wanted, where=where)
+    return _from_lists(part, probs, wanted=wanted, where=where, label_map=label_map)
+
+
+def _renamed(fields: pl.DataFrame, label_map: Mapping[str, str] | None) -> pl.DataFrame:
+    """Columns under the question's names; those that get one name are added up, null where all of them are."""
+    if not label_map:
+        return fields
+    names: dict[str, list[str]] = {}
+    for column in fields.columns:
+        names.setdefault(label_map.get(column, column), []).append(column)
+    summed = [
+        pl.when(pl.any_horizontal(pl.col(own).is_not_null())).then(pl.sum_horizontal(own)).alias(name)
+        for name, own in names.items()
+    ]
+    return fields.select(summed)
 
 
 def _check_shape(probs: pl.Series, item_ids: pl.Series, *, wanted: Sequence[str], where: str) -> None:
@@ -98,7 +119,9 @@ def _check_shape(probs: pl.Series, item_ids: pl.Series, *, wanted: Sequence[str]
         )
 
 
-def _from_lists(part: pl.DataFrame, probs: pl.Series, *, wanted: Sequence[str], where: str) -> pl.DataFrame:
+def _from_lists(
+    part: pl.DataFrame, probs: pl.Series, *, wanted: Sequence[str], where: str, label_map: Mapping[str, str] | None
+) -> pl.DataFrame:
     probs = probs.cast(pl.List(pl.Float64))
     wrong = (probs.list.len() != len(wanted)) & (probs.list.len() > 0)
     if wrong.any():
@@ -108,6 +131,8 @@ def _from_lists(part: pl.DataFrame, probs: pl.Series, *, wanted: Sequence[str], 
             f"found {probs.filter(wrong)[0].to_list()}."
         )
     order = _row_options(part, where=where)
+    if order is not None and label_map:
+        order = order.list.eval(pl.element().replace(dict(label_map)))
     if order is None:
         return pl.DataFrame({name: probs.list.get(i, null_on_oob=True) for i, name in enumerate(wanted)})
     same_set = order.is_null() | (order.list.sort().list.join(_UNIT) == _UNIT.join(sorted(wanted)))

@@ -70,17 +70,8 @@ def pair_distributions(
             prediction without any mass, counts that are not whole or contradict the shares.
         ValueError: A column is missing, neither gold nor counts are given, shapes differ.
     """
-    votes = None if counts is None else _matrix(name, frame, counts, "counts")
-    if gold is None and votes is None:
-        raise ValueError(f"{name}: give gold (shares of the votes) or counts (the votes)")
-    shares = _matrix(name, frame, gold, "gold") if gold is not None else None
-    predicted = _matrix(name, frame, pred, "pred")
-    first = shares if shares is not None else votes
-    assert first is not None
-    n = len(first)
-    for role, matrix in (("pred", predicted), ("counts", votes)):
-        if matrix is not None and len(matrix) and n and matrix.shape != first.shape:
-            raise ValueError(f"{name}: gold has shape {first.shape}, {role} has {matrix.shape}; they must be the same")
+    shares, votes, predicted = _sides(name, frame, gold, counts, pred)
+    n, k = predicted.shape
     groups = group_series(name, frame, group, n)
     human = _shares(name, shares, votes)
     keep = ~np.isnan(human).all(axis=1) & ~np.isnan(predicted).all(axis=1) if n else np.zeros(0, dtype=bool)
@@ -94,9 +85,9 @@ def pair_distributions(
             f"{name}: {int((mass <= 0).sum())} predictions give every option probability 0 (first: item "
             f"{int(np.argmax(mass <= 0))} of those with both); there is nothing to renormalise. Leave them null."
         )
-    names = tuple(map(str, options)) if options is not None else tuple(map(str, range(first.shape[1])))
-    if n and len(names) != first.shape[1]:
-        raise ValueError(f"{name}: {len(names)} options for distributions over {first.shape[1]}; give one name each")
+    names = tuple(map(str, options)) if options is not None else tuple(map(str, range(k)))
+    if n and len(names) != k:
+        raise ValueError(f"{name}: {len(names)} options for distributions over {k}; give one name each")
     left = n - int(keep.sum())
     return PairedDistributions(
         gold=human,
@@ -129,6 +120,32 @@ def _matrix(name: str, frame: pl.DataFrame | None, column: Any, role: str) -> Fl
     if matrix.ndim != 2:
         raise ValueError(f"{name}: {role} must be an array (items, options), found shape {matrix.shape}")
     return matrix
+
+
+def _sides(
+    name: str,
+    frame: pl.DataFrame | None,
+    gold: Column | npt.ArrayLike | None,
+    counts: Column | npt.ArrayLike | None,
+    pred: Column | npt.ArrayLike,
+) -> tuple[Floats | None, Floats | None, Floats]:
+    """Shares, votes and predictions as given, all (N, K)."""
+    if gold is None and counts is None:
+        raise ValueError(f"{name}: give gold (shares of the votes) or counts (the votes)")
+    given = {"gold": gold, "counts": counts, "pred": pred}
+    read = {role: _matrix(name, frame, column, role) for role, column in given.items() if column is not None}
+    widest = max(matrix.shape[1] for matrix in read.values())
+    read = {role: _as_wide(matrix, widest) for role, matrix in read.items()}
+    first, shape = next((role, matrix.shape) for role, matrix in read.items())
+    for role, matrix in read.items():
+        if len(matrix) != shape[0] or (len(matrix) and matrix.shape != shape):
+            raise ValueError(f"{name}: {first} has shape {shape}, {role} has {matrix.shape}; they must be the same")
+    return read.get("gold"), read.get("counts"), read["pred"]
+
+
+def _as_wide(matrix: Floats, width: int) -> Floats:
+    """A column of nulls alone says nothing about the number of options: as wide as the others."""
+    return np.full((len(matrix), width), np.nan) if matrix.shape[1] == 0 else matrix
 
 
 def _from_lists(name: str, series: pl.Series, role: str) -> Floats:
@@ -164,7 +181,10 @@ def _shares(name: str, shares: Floats | None, votes: Floats | None) -> Floats:
             return of_votes
         both = ~np.isnan(of_votes).any(axis=1) & ~np.isnan(shares).any(axis=1)
         if (np.abs(of_votes[both] - shares[both]) > _ROUNDING).any():
-            raise TableError(f"{name}: gold and counts of the same item must be the same shares; they differ.")
+            raise TableError(
+                f"{name}: gold and counts of the same item must be the same shares; they differ. Where one rating may "
+                "name several values, counts are not votes: give gold alone."
+            )
     assert shares is not None
     known = ~np.isnan(shares).all(axis=1)
     _check_numbers(name, "gold", shares[known])

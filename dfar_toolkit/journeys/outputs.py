@@ -1,0 +1,160 @@
+"""Outputs of any tool, matched with the items of a folder: our own table, or a file that another tool wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import polars as pl
+
+from dfar_toolkit.errors import TableError
+from dfar_toolkit.files.items import ItemsFolder
+from dfar_toolkit.files.outputs import outputs_of
+from dfar_toolkit.readers.detect import FORMATS, Format, read_foreign
+from dfar_toolkit.readers.outputs_table import to_outputs
+from dfar_toolkit.readers.plain_table import plain_foreign
+from dfar_toolkit.tabular import read_table
+
+OWN = "dfar"
+PLAIN = "plain"
+READABLE = (OWN, *FORMATS, PLAIN)
+
+
+class OutputsOptions(NamedTuple):
+    """How a file of another tool is read.
+
+    ``format`` forces one of ``READABLE``; None recognises it by the content. ``by_position`` joins rows with the
+    items of a split in their order, which nothing else does. ``method`` chooses one of several filters or scorers,
+    ``run_id`` names the run where the file does not.
+    """
+
+    format: str | None = None
+    by_position: bool = False
+    method: str | None = None
+    run_id: str | None = None
+
+
+class ReadOutputs(NamedTuple):
+    """The table outputs, the format it was read from, what must be known of it, and rows that matched no item."""
+
+    outputs: pl.DataFrame
+    format: str
+    notes: tuple[str, ...]
+    unmatched: pl.DataFrame
+
+
+def read_any_outputs(
+    path: Path | str,
+    folder: ItemsFolder,
+    *,
+    reading: OutputsOptions | None = None,
+    label_map: Mapping[str, str] | None = None,
+    split: Sequence[str] | None = None,
+    separator: str | None = None,
+) -> ReadOutputs:
+    """Read an outputs file of this toolkit or of another tool.
+
+    Args:
+        path: A file, or a run folder.
+        folder: The items that the outputs are about.
+        reading: Format, joining and method, where they are not to be found out.
+        label_map: From the file's labels to the options' names.
+        split: The split of the items that rows are matched with, where ids or order depend on it.
+        separator: Separator of a CSV file where it is not a comma.
+
+    Returns:
+        The outputs, labels renamed.
+
+    Raises:
+        TableError: The file is not what it must be, an unknown format, or not one row matches an item.
+    """
+    path, how = Path(path), reading or OutputsOptions()
+    if how.format is not None and how.format not in READABLE:
+        raise TableError(f"{path}: unknown format {how.format!r}; wanted one of {', '.join(READABLE)}.")
+    if path.is_dir() and (path / "outputs.parquet").exists():
+        path_format: str | None = OWN
+    else:
+        path_format = how.format
+    foreign = None if path_format in (OWN, PLAIN) else read_foreign(path, format=_of_tool(path_format))
+    renamed = tuple([f"labels renamed: {', '.join(f'{a} -> {b}' for a, b in label_map.items())}"] if label_map else [])
+    if foreign is None:
+        file, name = (path / "outputs.parquet", path.name) if path.is_dir() else (path, path.stem)
+        rows = read_table(file, separator=separator)
+        # A table without an item_id is somebody else's, with columns of other names.
+        if path_format == OWN or (path_format is None and "item_id" in rows.columns):
+            outputs = outputs_of(rows, file, name, questions=folder.questions, label_map=label_map)
+            return ReadOutputs(outputs, OWN, renamed, pl.DataFrame())
+        foreign = plain_foreign(rows, where=str(path))
+    try:
+        found = to_outputs(
+            foreign, folder.items, folder.questions, label_map=label_map, split=split,
+            by_position=how.by_position, method=how.method, run_id=how.run_id or path.stem,
+        )  # fmt: skip
+    except TableError as error:
+        told = str(error).startswith(str(path))
+        raise error if told else TableError(f"{path}: {error}") from error
+    return ReadOutputs(found.outputs, foreign.format, (*renamed, *foreign.notes, *found.notes), found.unmatched)
+
+
+def _of_tool(name: str | None) -> Format | None:
+    return next((known for known in get_args(Format) if known == name), None)
+
+
+def read_runs(
+    paths: Sequence[Path],
+    folder: ItemsFolder,
+    *,
+    reading: OutputsOptions | None = None,
+    label_map: Mapping[str, str] | None = None,
+    split: Sequence[str] | None = None,
+    separator: str | None = None,
+    said: Callable[[str], None] | None = None,
+) -> dict[str, pl.DataFrame]:
+    """Outputs of several files by run id.
+
+    Args:
+        paths: Files or run folders.
+        folder: The items.
+        reading: As in :func:`read_any_outputs`.
+        label_map: As in :func:`read_any_outputs`.
+        split: As in :func:`read_any_outputs`.
+        separator: As in :func:`read_any_outputs`.
+        said: Called with each line that a person must know of a file.
+
+    Returns:
+        Run id to its outputs, in the order of the files.
+
+    Raises:
+        TableError: A file is not what it must be, or two files hold runs of one name.
+    """
+    runs: dict[str, pl.DataFrame] = {}
+    for path in paths:
+        read = read_any_outputs(path, folder, reading=reading, label_map=label_map, split=split, separator=separator)
+        for line in reading_lines(path, read) if said else ():
+            said(line)  # type: ignore[misc]
+        for (run,), part in read.outputs.group_by("run_id", maintain_order=True):
+            if str(run) in runs:
+                raise TableError(f"{path}: a run named {run!r} was already read from another file; rename one of them.")
+            runs[str(run)] = part
+    return runs
+
+
+def reading_lines(path: Path | str, read: ReadOutputs) -> list[str]:
+    """What a person must know about how a file was read, one line each; nothing for our own table.
+
+    Args:
+        path: The file.
+        read: What was read from it.
+
+    Returns:
+        The format, notes, and the first rows that matched no item.
+    """
+    if read.format == OWN:
+        return []
+    lines = [f"{path}: read as {read.format}", *(f"{path}: {note}" for note in read.notes)]
+    for row in read.unmatched.head(5).iter_rows(named=True):
+        shown = ", ".join(f"{name} {value!r}" for name, value in row.items() if value is not None)
+        lines.append(f"{path}: not matched: {shown}")
+    more = read.unmatched.height - 5
+    return [*lines, f"{path}: and {more} more rows that matched no item"] if more > 0 else lines

@@ -1,0 +1,61 @@
+r"""Resamples of scores and votes together: sums of the scores' rows beside the weights of the rows of votes.
+
+Up to 200,000 items, and wherever items come in groups, each resample is drawn unit by unit. With more single items the
+weights $w_p$ of the distinct rows of votes are still drawn exactly; given them, the sums of the scores' rows x are
+drawn from their normal limit, mean $\sum_p w_p \bar x_p$ and covariance $\sum_i (x_i - \bar x_{p(i)})(x_i -
+\bar x_{p(i)})^T$.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dfar_toolkit.estimate import Floats
+from dfar_toolkit.estimate.additive import EXACT_UNITS
+from dfar_toolkit.metrics.ceiling.refitted import pattern_weights
+from dfar_toolkit.metrics.ceiling.vote_counts import VoteCounts
+
+
+class JointDraws:
+    """Resamples of N items with rows (N, D) of scores and votes on each.
+
+    Iterate over :meth:`pattern_weights`; ``sums`` then holds the sums (D,) of each resample so far. ``normal`` says
+    whether they come from the normal limit. Nothing depends on the order of the items.
+    """
+
+    def __init__(self, votes: VoteCounts, rows: Floats, *, n_boot: int, seed: int) -> None:
+        self.votes, self.n_boot, self.seed = votes, n_boot, seed
+        self.normal = votes.groups is None and votes.n_items > EXACT_UNITS
+        keys = (*rows.T, votes.of_item) if votes.groups is None else (*rows.T, votes.of_item, votes.groups)
+        order = np.lexsort(keys)
+        self.rows, self.of_item = rows[order], votes.of_item[order]
+        self.unit = None if votes.groups is None else votes.groups[order]
+        self.sums: list[Floats] = []
+
+    def pattern_weights(self) -> Iterator[Floats]:
+        """Weights (P,) of the distinct rows of votes in each resample."""
+        rng = np.random.default_rng(self.seed)
+        return self._by_pattern(rng) if self.normal else self._by_unit(rng)
+
+    def _by_unit(self, rng: np.random.Generator) -> Iterator[Floats]:
+        n_units, width = self.votes.n_units, len(self.votes.patterns)
+        for _ in range(self.n_boot):
+            weights = np.bincount(rng.integers(0, n_units, n_units), minlength=n_units).astype(np.float64)
+            if self.unit is not None:
+                weights = weights[self.unit]
+            self.sums.append(np.einsum("n,nd->d", weights, self.rows))
+            yield np.bincount(self.of_item, weights=weights, minlength=width).astype(np.float64)
+
+    def _by_pattern(self, rng: np.random.Generator) -> Iterator[Floats]:
+        # Sorted by pattern, so every pattern is a run of rows.
+        starts = np.searchsorted(self.of_item, np.arange(len(self.votes.patterns)))
+        means = np.add.reduceat(self.rows, starts, axis=0) / self.votes.times[:, None]
+        within = self.rows - means[self.of_item]
+        values, vectors = np.linalg.eigh(within.T @ within)
+        half = vectors * np.sqrt(np.clip(values, 0.0, None))
+        noise = rng.standard_normal((self.n_boot, half.shape[1])) @ half.T
+        for place, weights in enumerate(pattern_weights(self.votes, self.n_boot, rng)):
+            self.sums.append(np.einsum("p,pd->d", weights, means) + noise[place])
+            yield weights
