@@ -74,6 +74,7 @@ def test_the_normal_limit_agrees_with_the_bootstrap(monkeypatch: pytest.MonkeyPa
     rng = np.random.default_rng(2)
     x = rng.exponential(size=30_000)
     scores = [mean_of("m", "m", x), Additive("v", "v", np.column_stack([x**2, x]), ratio), mean_of("one", "1", x > -1)]
+    monkeypatch.setattr(additive, "EXACT_UNITS", 50_000)
     exact = estimate_together(scores, n_boot=4000)
     monkeypatch.setattr(additive, "EXACT_UNITS", 1000)
     normal = estimate_together(scores, n_boot=4000)
@@ -86,6 +87,14 @@ def test_the_normal_limit_agrees_with_the_bootstrap(monkeypatch: pytest.MonkeyPa
     beside = estimate_together([mean_of("bad", "bad", np.where(x > 5, np.inf, x)), scores[0]], n_boot=4000)
     assert np.isnan(beside[0].value)
     assert beside[1].high == pytest.approx(exact[0].high, abs=0.06 * (exact[0].high - exact[0].low))
+
+
+def test_equal_items_may_stand_in_one_row() -> None:
+    x = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 4.0])
+    whole = estimate_together([mean_of("m", "m", x)], n_boot=3000)[0]
+    folded = estimate_together([mean_of("m", "m", [0.0, 1.0, 4.0])], times=[2, 3, 1], n_boot=3000)[0]
+    assert (folded.value, folded.n, folded.n_units) == (whole.value, 6, 6)
+    assert (folded.low, folded.high) == pytest.approx((whole.low, whole.high), abs=0.17)  # one step of the draws
 
 
 def test_undefined_is_nan_with_the_reason() -> None:

@@ -6,8 +6,8 @@ import polars as pl
 
 from dfar_toolkit.corpus import text_damage
 from dfar_toolkit.corpus.findings import SEVERITIES, AuditThresholds, Finding, examples
-from dfar_toolkit.corpus.reason_text import readable_options, stated_options
 from dfar_toolkit.corpus.records import exact_key
+from dfar_toolkit.metrics.reasons.named_labels import named_labels, readable_labels
 
 
 def given_reasons(items: pl.DataFrame, annotations: pl.DataFrame) -> pl.DataFrame:
@@ -66,10 +66,10 @@ def _contradictions(texts: pl.DataFrame, questions: pl.DataFrame) -> list[Findin
     for place, (question, kind, options) in enumerate(questions.select("question", "kind", "options").iter_rows()):
         asked = pl.col("question") == question
         rows = texts.filter(asked | pl.col("question").is_null() if place == 0 else asked)
-        if str(kind) != "nominal" or not readable_options(options or []) or rows.is_empty():
+        if str(kind) != "nominal" or not readable_labels(options or []) or rows.is_empty():
             continue
         n_read += rows.height
-        stated = stated_options(rows["text"], options)
+        stated = named_labels(rows["text"], options)
         n_stated = stated.select(pl.sum_horizontal(pl.all().cast(pl.Int64))).to_series()
         own = pl.any_horizontal(pl.Series(stated[str(k)] & (rows["value"] == o)) for k, o in enumerate(options))
         other.append(rows.filter((n_stated == 1) & ~own))

@@ -35,7 +35,7 @@ from dfar_toolkit.estimate.resampling import (
     interval_of_draws,
 )
 from dfar_toolkit.estimate.result import ESTIMATE_SCHEMA, Estimate, estimates_frame
-from dfar_toolkit.estimate.wilson import proportion
+from dfar_toolkit.estimate.wilson import proportion, wilson_ends
 
 __all__ = [
     "COLLAPSED",
@@ -59,4 +59,5 @@ __all__ = [
     "proportion",
     "resampled_sums",
     "unit_rows",
+    "wilson_ends",
 ]

@@ -1,10 +1,10 @@
 r"""Many additive statistics of the same items at once: one set of draws, so that they can also be compared.
 
 Each statistic is $T = f(S)$ of column sums $S = \sum_i x_i$ of its rows (N, D). Rows of all of them are laid side by
-side, added up by group, and resampled together. Up to 200,000 units the draws are those of the bootstrap itself. With
+side, added up by group, and resampled together. Up to 20,000 units the draws are those of the bootstrap itself. With
 more, sums of resamples are drawn from their normal limit, mean $S$ and covariance
 $\sum_u (x_u - \bar x)(x_u - \bar x)^T$, and ``method`` says so: the error of a quantile falls with
-$1 / \sqrt{U}$, as the skewness of a sum does. Cost: (N log N + N D^2) once, and at most B draws of 200,000 units.
+$1 / \sqrt{U}$, as the skewness of a sum does. Cost: (N log N + N D^2) once, and at most B draws of 20,000 units.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import polars as pl
 from dfar_toolkit.estimate.resampling import Floats, Formula, interval_of_draws
 from dfar_toolkit.estimate.result import Estimate
 
-EXACT_UNITS: Final = 200_000  # units up to which resamples are drawn one by one
+EXACT_UNITS: Final = 20_000  # units up to which resamples are drawn one by one
 NORMAL_SUMS: Final = "bootstrap (normal limit of the sums)"
 
+_CONSTANT: Final = 1e-12  # relative spread below which a column differs by rounding alone
 _BLOCK: Final = 8192  # units of a block: fits the cache, and 16-bit numbers
 _WEIGHTS: Final = 4_000_000  # weights held at once
 
@@ -72,6 +73,7 @@ def estimate_together(
     scores: Sequence[Additive],
     *,
     groups: npt.ArrayLike | pl.Series | None = None,
+    times: npt.ArrayLike | None = None,
     ci: str | None = "bootstrap",
     confidence: float = 0.95,
     n_boot: int = 2000,
@@ -82,6 +84,7 @@ def estimate_together(
     Args:
         scores: The statistics; all have N rows.
         groups: Resampling unit of each item (N,), or None where every item stands alone.
+        times: How many items have each row (N,), where equal ones stand in one; not together with groups.
         ci: ``bootstrap``, or None for the points alone.
         confidence: Two-sided coverage.
         n_boot: Number of bootstrap draws B.
@@ -107,7 +110,7 @@ def estimate_together(
         raise ValueError(f"estimate: confidence must lie between 0 and 1, found {confidence}")
     if not scores:
         return []
-    found = draw_together(scores, groups=groups, n_boot=n_boot if ci else 0, seed=seed)
+    found = draw_together(scores, groups=groups, times=times, n_boot=n_boot if ci else 0, seed=seed)
     estimates = []
     for place, score in enumerate(scores):
         nan, value = float("nan"), float(found.points[place])
@@ -131,6 +134,7 @@ def draw_together(
     scores: Sequence[Additive],
     *,
     groups: npt.ArrayLike | pl.Series | None = None,
+    times: npt.ArrayLike | None = None,
     n_boot: int = 2000,
     seed: int = 0,
 ) -> Draws:
@@ -139,6 +143,7 @@ def draw_together(
     Args:
         scores: M statistics of the same N items.
         groups: Resampling unit of each item (N,), or None.
+        times: How many items have each row (N,), where equal ones stand in one; not together with groups.
         n_boot: Number of draws B; 0 for the points alone.
         seed: Seed of the draws.
 
@@ -146,26 +151,90 @@ def draw_together(
         Points (M,) and draws (B, M), ``nan`` where a formula has no value; differences of columns are paired.
     """
     _check(scores, n_boot, seed)
+    columns, places = _different_columns(scores)
+    if times is not None:
+        return _of_patterns(scores, columns, places, np.asarray(times, dtype=np.float64), n_boot, seed)
     n = len(scores[0].rows)
-    rows, unit = unit_rows(np.concatenate([s.rows for s in scores], axis=1), groups=groups)
-    ends = np.cumsum([s.rows.shape[1] for s in scores])
-    total = rows.sum(axis=0)[None, :]
+    rows, unit = unit_rows(columns, groups=groups)
     exact = len(rows) <= EXACT_UNITS
-    points = np.full(len(scores), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
+        total = rows.sum(axis=0)[None, :]
         sums = resampled_sums(rows, n_boot, seed) if n_boot and len(rows) > 1 else np.empty((0, rows.shape[1]))
-        draws = np.full((len(sums), len(scores)), np.nan)
-        for place, (score, end) in enumerate(zip(scores, ends, strict=True)):
-            part = slice(end - score.rows.shape[1], end)
-            if n:
-                points[place] = score.formula(total[:, part])[0]
-            if len(sums):
-                draws[:, place] = score.formula(sums[:, part])
+    points, draws = _values(scores, places, total, sums, defined=n > 0)
     return Draws(points, draws, n, len(rows), unit, "bootstrap" if exact else NORMAL_SUMS)
+
+
+def _of_patterns(
+    scores: Sequence[Additive],
+    columns: Floats,
+    places: list[npt.NDArray[np.int64]],
+    times: Floats,
+    n_boot: int,
+    seed: int,
+) -> Draws:
+    """As :func:`draw_together`, from rows that stand for many equal items."""
+    order = _canonical(columns)
+    rows, times = columns[order], times[order]
+    n = int(times.sum())
+    rng = np.random.default_rng(seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = max(1, _WEIGHTS // max(1, len(rows)))
+        sizes = [min(step, n_boot - start) for start in range(0, n_boot, step)] if n > 1 else []
+        parts = [rng.multinomial(n, times / n, size=size).astype(np.float64) @ rows for size in sizes]
+        sums = np.concatenate([np.empty((0, rows.shape[1])), *parts])
+        points, draws = _values(scores, places, (times @ rows)[None, :], sums, defined=n > 0)
+    return Draws(points, draws, n, n, "items", "bootstrap")
+
+
+def _values(
+    scores: Sequence[Additive],
+    places: list[npt.NDArray[np.int64]],
+    total: Floats,
+    sums: Floats,
+    *,
+    defined: bool,
+) -> tuple[Floats, Floats]:
+    """Every formula at the sums found (1, D) and drawn (B, D)."""
+    points, draws = np.full(len(scores), np.nan), np.full((len(sums), len(scores)), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for k, (score, own) in enumerate(zip(scores, places, strict=True)):
+            if defined:
+                points[k] = score.formula(total[:, own])[0]
+            if len(sums):
+                draws[:, k] = score.formula(sums[:, own])
+    return points, draws
+
+
+def _different_columns(scores: Sequence[Additive]) -> tuple[Floats, list[npt.NDArray[np.int64]]]:
+    """The columns of all statistics, equal ones once (N, D), and which of them each statistic has.
+
+    Nearly every statistic brings a column of ones, and those of labels share their margins; the cost of a normal
+    limit grows with the square of the number of columns.
+    """
+    kept: list[Floats] = []
+    by_sum: dict[tuple[float, float], list[int]] = {}
+    places = []
+    with np.errstate(invalid="ignore"):
+        for score in scores:
+            own = []
+            for column in np.asarray(score.rows, dtype=np.float64).T:
+                key = (float(column[:1].sum()), float(column.sum()))
+                alike = by_sum.setdefault(key, [])
+                found = next((k for k in alike if np.array_equal(kept[k], column)), None)
+                if found is None:
+                    found = len(kept)
+                    kept.append(column)
+                    alike.append(found)
+                own.append(found)
+            places.append(np.array(own, dtype=np.int64))
+    return np.column_stack(kept) if kept else np.empty((len(scores[0].rows), 0)), places
 
 
 def unit_rows(rows: Floats, *, groups: npt.ArrayLike | pl.Series | None = None) -> tuple[Floats, str]:
     """Rows (N, D) added up by group, in an order that does not depend on that of the items, and what a unit is.
+
+    Above ``EXACT_UNITS`` single items keep their order: sums drawn from their normal limit do not depend on it but for
+    rounding.
 
     Example:
         >>> unit_rows(np.array([[1.0], [2.0], [4.0]]), groups=["a", "b", "a"])[0].tolist()
@@ -186,7 +255,7 @@ def unit_rows(rows: Floats, *, groups: npt.ArrayLike | pl.Series | None = None) 
             rows, starts = rows[order], np.searchsorted(of_item[order], np.arange(n_groups))
             added = np.add.reduceat(rows, starts, axis=0)
             return added[_canonical(added)], "groups"
-    return rows[_canonical(rows)], "items"
+    return (rows if len(rows) > EXACT_UNITS else rows[_canonical(rows)]), "items"
 
 
 def _canonical(rows: Floats) -> npt.NDArray[np.int64]:
@@ -234,14 +303,20 @@ def _normal_sums(rows: Floats, n_boot: int, rng: np.random.Generator) -> Floats:
         some = np.full((n_boot, len(total)), np.nan)
         some[:, known] = _normal_sums(rows[:, known], n_boot, rng)
         return some
-    centred = rows - total / len(rows)
-    covariance = centred.T @ centred
+    mean, covariance = total / len(rows), np.zeros((rows.shape[1], rows.shape[1]))
+    for start in range(0, len(rows), _BLOCK):
+        centred = rows[start : start + _BLOCK] - mean
+        covariance += centred.T @ centred
     scale = np.sqrt(np.diag(covariance))
-    unit = np.where(scale > 0, scale, 1.0)
-    # Scaled to a correlation matrix first: its eigenvectors then do not drown small columns in large ones.
-    values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
-    half = vectors * np.sqrt(np.clip(values, 0.0, None))
-    drawn: Floats = total + rng.standard_normal((n_boot, len(total))) @ half.T * unit
+    moving = scale > _CONSTANT * np.sqrt(len(rows)) * np.abs(mean)
+    drawn: Floats = np.tile(total, (n_boot, 1))
+    # As a correlation matrix, so that its eigenvectors do not drown small columns in large ones; what rounding leaves
+    # of columns that depend on each other is no variance.
+    correlation = covariance[np.ix_(moving, moving)] / np.outer(scale[moving], scale[moving])
+    values, vectors = np.linalg.eigh(correlation)
+    values[values < _CONSTANT * len(values)] = 0.0
+    half = vectors * np.sqrt(values)
+    drawn[:, moving] += rng.standard_normal((n_boot, len(values))) @ half.T * scale[moving]
     return drawn
 
 

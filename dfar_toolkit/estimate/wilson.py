@@ -52,8 +52,6 @@ def proportion(
     Reference:
         Wilson (1927), JASA 22:209-212; Dean and Pagano (2015), J. Surv. Stat. Methodol. 3(4) (effective n).
     """
-    from scipy.stats import norm
-
     if not 0 < confidence < 1:
         raise ValueError(f"proportion: confidence must lie between 0 and 1, found {confidence}")
     x = np.asarray(hits, dtype=np.float64).ravel()
@@ -69,13 +67,24 @@ def proportion(
         if units < 2:
             return replace(blank, value=p, method=method, note="no interval: one group only")
         n = _effective_n(grouped, p, n)
+    low, high = wilson_ends(p, n, confidence)
+    return replace(blank, value=p, low=low, high=high, method=method)
+
+
+def wilson_ends(p: float, n: float, confidence: float) -> tuple[float, float]:
+    """Both ends of Wilson's interval of a share p of n, which need not be a whole number.
+
+    Example:
+        >>> [round(end, 3) for end in wilson_ends(0.5, 4, 0.95)]
+        [0.15, 0.85]
+    """
+    from scipy.stats import norm
+
     z = float(norm.ppf(0.5 + confidence / 2))
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    half = z / (1 + z**2 / n) * float(np.sqrt(max(0.0, p * (1 - p)) / n + z**2 / (4 * n**2)))
     # At p = 0 and 1 the algebra gives the end exactly; rounding must not push it past.
-    low = 0.0 if p == 0 else centre - half
-    high = 1.0 if p == 1 else centre + half
-    return replace(blank, value=p, low=max(0.0, low), high=min(1.0, high), method=method)
+    return (0.0 if p <= 0 else max(0.0, centre - half)), (1.0 if p >= 1 else min(1.0, centre + half))
 
 
 def _effective_n(grouped: Patterns, p: float, n: float) -> float:

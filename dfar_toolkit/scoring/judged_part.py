@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from dfar_toolkit.metrics.answers import Answers
 from dfar_toolkit.metrics.judged import Judged
+from dfar_toolkit.metrics.judging.judging_table import judging_table
 from dfar_toolkit.metrics.misalignment import misalignment_table
 from dfar_toolkit.metrics.subsets import Subset
 from dfar_toolkit.scoring.score_columns import in_columns
@@ -26,21 +29,70 @@ def judged_of_these(judged: Judged, answers: Answers) -> Judged:
 
 
 def judged_rows(
-    judged: Judged, answers: Answers, subset: Subset, *, confidence: float, n_boot: int, seed: int
-) -> pl.DataFrame:
-    """The misalignment table of all runs on one subset.
+    judged: Judged,
+    answers: Answers,
+    subset: Subset,
+    judge_models: Sequence[str],
+    *,
+    confidence: float,
+    n_boot: int,
+    seed: int,
+) -> list[pl.DataFrame]:
+    """The misalignment table of all runs on one subset by people's verdicts, and every judge model beside them.
+
+    Verdicts of judge models never count as people's: their quality and the prediction-powered rate stand apart.
 
     Args:
         judged: Judgements of the runs scored.
         answers: The joined answers.
         subset: Which items.
+        judge_models: Judges that are models.
         confidence: Two-sided coverage.
         n_boot: Number of draws.
         seed: Seed of the draws.
 
     Returns:
-        Rows in the columns of all scores.
+        Tables in the columns of all scores; a judge model stands in ``predictor``.
     """
+    models = pl.col("judge_id").is_in(list(judge_models))
+    tables = []
+    by_people = judged.judgements.filter(~models)
+    if len(by_people):
+        tables.append(_by_people(judged._replace(judgements=by_people), answers, subset, confidence, n_boot, seed))
+    if len(by_people) < len(judged.judgements):
+        tables.append(_by_models(judged, answers, subset, judge_models, confidence, n_boot, seed))
+    return tables
+
+
+def _by_models(
+    judged: Judged,
+    answers: Answers,
+    subset: Subset,
+    judge_models: Sequence[str],
+    confidence: float,
+    n_boot: int,
+    seed: int,
+) -> pl.DataFrame:
+    items = answers.items.filter(subset.keep)
+    table = judging_table(
+        judged.judgements.join(items, on="item_id", how="semi"),
+        judge_models=judge_models,
+        items=items,
+        reasons=answers.outputs.select("output_id", "reason"),
+        confidence=confidence,
+        n_boot=n_boot,
+        seed=seed,
+    )
+    named = table.rename({"judge_id": "predictor", "error_type": "label"}).with_columns(
+        pl.when(pl.col("label") != "").then("label").alias("label"),
+        pl.when(pl.col("run_id") != "").then("run_id").alias("run_id"),
+    )
+    return in_columns(named, part="judging", subset=subset.name, run=None)
+
+
+def _by_people(
+    judged: Judged, answers: Answers, subset: Subset, confidence: float, n_boot: int, seed: int
+) -> pl.DataFrame:
     outputs = answers.outputs.with_columns(pl.col("label_pred").alias("label"))
     table = misalignment_table(
         judged.judgements,

@@ -33,6 +33,7 @@ def score(
     label_map: Mapping[str, str] | None = None,
     targets: pl.DataFrame | None = None,
     annotations: pl.DataFrame | None = None,
+    judge_models: Sequence[str] = (),
     parts: Sequence[str] | None = None,
     note: str = "",
     confidence: float = 0.95,
@@ -54,6 +55,7 @@ def score(
         targets: The table targets: gold is its label for the question.
         annotations: The table annotations: human reasons judged must be ratings of it, and the model is compared with
             each person where several rated an item.
+        judge_models: Judges among the judgements that are models; their verdicts never count as people's.
         parts: Which of ``PARTS`` to compute; None means all that apply.
         note: Said beside accuracy, such as how the file was read.
         confidence: Two-sided coverage.
@@ -104,7 +106,7 @@ def score(
         judged = judgements_of_runs(judgements, outputs, items, human=HUMAN_RUN, annotations=annotations)
         judged = judged_of_these(judged, answers)
         for subset in subsets:
-            found.append(judged_rows(judged, answers, subset, **settings._asdict()))
+            found += judged_rows(judged, answers, subset, judge_models, **settings._asdict())
     empty = pl.DataFrame(schema=SCORE_SCHEMA)
     return pl.concat([empty, *(table.cast(SCORE_SCHEMA) for table in found)])
 

@@ -146,3 +146,13 @@ def test_groups_and_gaps() -> None:
         length_controlled_win_rate(frame.drop("length"))
     with pytest.raises(ValueError, match="length has 1 values for 2 items"):
         length_controlled_win_rate(preference=[0.5, 1], length=[1], other_length=[2, 3])
+
+
+def test_many_items_are_linearised() -> None:
+    frame = made(5, n=5100).drop("group")
+    found = length_controlled_win_rate(frame)
+    drawn = length_controlled_win_rate(frame.with_columns(group=pl.int_range(5100) // 2), n_boot=150)
+    assert (found.method, drawn.method) == ("linearised", "bootstrap")
+    assert found.value == pytest.approx(drawn.value, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx((drawn.low, drawn.high), abs=0.003)
+    assert length_controlled_win_rate(frame, ci=None).method == "none"

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dfar_toolkit.estimate import ESTIMATE_SCHEMA, estimate_together
+from dfar_toolkit.estimate import ESTIMATE_SCHEMA
 from dfar_toolkit.metrics.soft_labels.brier import brier_score_unbiased
 from dfar_toolkit.metrics.soft_labels.cross_entropy import soft_cross_entropy
 from dfar_toolkit.metrics.soft_labels.dirichlet_multinomial import dirichlet_multinomial_nll
@@ -138,16 +138,20 @@ def test_the_order_of_the_items_does_not_matter() -> None:
     assert second.select(ends).to_numpy() == pytest.approx(first.select(ends).to_numpy(), abs=1e-12, nan_ok=True)
 
 
-def test_many_items_are_scored_from_the_normal_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The path of more than 200,000 items, on fewer: each predictor takes its own sums.
-    monkeypatch.setattr("dfar_toolkit.estimate.additive.EXACT_UNITS", 100)
-    monkeypatch.setattr("dfar_toolkit.metrics.soft_labels.score_table.EXACT_UNITS", 100)
+def test_many_items_are_scored_from_the_normal_limit_and_their_references_from_distinct_votes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pairs = _pairs(300)
+    whole = soft_label_table(pairs, n_boot=400)
+    monkeypatch.setattr("dfar_toolkit.estimate.additive.EXACT_UNITS", 100)
+    monkeypatch.setattr("dfar_toolkit.metrics.soft_labels.score_table._WORTH_WHILE", 100)
     table = soft_label_table(pairs, n_boot=400)
-    exact = estimate_together(soft_label_scores(pairs), ci=None)
-    run = table.filter(predictor="run")
-    assert run["value"].to_numpy() == pytest.approx([e.value for e in exact], abs=1e-12)
-    assert "normal limit" in run["method"][0]
+    assert table.select("metric", "predictor", "n", "note").equals(whole.select("metric", "predictor", "n", "note"))
+    assert table["value"].to_numpy() == pytest.approx(whole["value"].to_numpy(), abs=1e-12, nan_ok=True)
+    assert "normal limit" in table.filter(predictor="run")["method"][0]
+    widths = ((t["high"] - t["low"]).fill_nan(None) for t in (table, whole))
+    ratio = (next(widths) / next(widths)).drop_nulls()
+    assert ratio.is_between(0.75, 1.35).all()
     # Hard-majority cross-entropy is infinite; it must not spoil the intervals taken together with it.
     hard = table.filter(metric="total_variation", predictor="hard_majority").row(0, named=True)
     assert hard["low"] < hard["value"] < hard["high"]

@@ -137,7 +137,7 @@ def best_note(votes: VoteCounts, metric: str, ties: Ties) -> str:
     tied = tied_items(votes.patterns, votes.times) if metric in HARD_METRICS and votes.n_items else 0
     if tied:
         rule = "the first option in the lead is gold" if ties == "first" else "gold shared"
-        parts.append(f"{tied} items tied: {rule}")
+        parts.append(f"{tied} of {votes.n_items} items tied: {rule}")
     return "; ".join(parts)
 
 

@@ -141,10 +141,10 @@ def shares_of_ceiling(
     scores = best_scores([m.metric for m in measured], ties=ties)
     fit = fit_patterns(votes.patterns, votes.times)
     ceilings = score_values(scores, fit.alpha, votes.patterns, votes.times)
-    points = _both(measured, rows.sum(axis=0)[None])
+    items = JointDraws(votes, rows, n_boot=n_boot, seed=seed)
+    points = _both(measured, items.rows.sum(axis=0)[None])
     draws, method = np.empty((0, len(measured))), refit_method(votes) if ci else "none"
     if ci and votes.n_units > 1 and np.isfinite(ceilings).any():
-        items = JointDraws(votes, rows, n_boot=n_boot, seed=seed)
         best = fitted_draws(scores, fit, votes, items.pattern_weights())
         drawn = _both(measured, np.array(items.sums))
         draws = ceiling_share(drawn[:, :, 0], drawn[:, :, 1], best)

@@ -20,6 +20,7 @@ from dfar_toolkit.metrics.ceiling.vote_counts import VoteCounts
 _EXACT_ROWS: Final = 1_000  # distinct rows up to which scores are computed anew in each draw
 _CELLS: Final = 4_000_000  # weights held at once
 _DIFFERENCE: Final = 1e-4  # of log alpha, for slopes
+_DECIMALS: Final = 9  # of draws: the closed forms are no more exact, and noise is no interval
 _FAR: Final = 1.0  # in log alpha: further than this nothing is taken as linear
 
 
@@ -132,7 +133,7 @@ def fitted_draws(
             draws.append(np.array(held) + slopes @ moved)
         else:
             draws.append(score_values(scores, alpha, votes.patterns, times))
-    return np.array(draws)
+    return np.round(draws, _DECIMALS)
 
 
 def _slopes(scores: Sequence[FittedScore], alpha: Floats, votes: VoteCounts) -> Floats:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.estimate import Estimate, Floats
+from dfar_toolkit.estimate import Estimate, Floats, wilson_ends
 from dfar_toolkit.metrics.judging.two_phase import TwoPhase, check_tuning, two_phase
 from dfar_toolkit.metrics.labels import Column
 
@@ -226,13 +226,8 @@ def _normal(found: Estimate, square: float, groups: int | None, guard: bool) -> 
 
 def _wilson(found: Estimate, n: float, *, exact: bool) -> Estimate:
     """Wilson's interval of the human verdicts, on their effective number."""
-    from scipy.stats import norm
-
     method = "Wilson" if exact else "Wilson (effective n)"
     if found.unit == "groups" and found.n_units < 2:
         return replace(found, method=method, note=f"no interval: one group only; {found.note}")
-    p, z = found.value, float(norm.ppf(0.5 + found.confidence / 2))
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * float(np.sqrt(max(0.0, p * (1 - p)) / n + z**2 / (4 * n**2)))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return replace(found, low=0.0 if p <= 0 else low, high=1.0 if p >= 1 else high, method=method)
+    low, high = wilson_ends(found.value, n, found.confidence)
+    return replace(found, low=low, high=high, method=method)

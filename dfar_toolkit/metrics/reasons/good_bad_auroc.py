@@ -122,10 +122,14 @@ def _ranked(
     strange = shares.filter(~shares.is_between(-_EVEN, 1 + _EVEN))
     if len(strange):
         raise TableError(f"{name}: share_bad must lie between 0 and 1, found {strange[0]!r}.")
-    strata = pl.Series([0] * len(scores)) if within is None else column_values(name, frame, within, "within")
     groups = group_series(name, frame, group, len(scores))
+    strata = pl.Series([""] * len(scores)) if within is None else column_values(name, frame, within, "within")
     table = pl.DataFrame({"score": scores.fill_nan(None), "bad": shares, "stratum": strata.cast(pl.String)})
     table = table.with_columns(group=pl.int_range(pl.len()) if groups is None else groups.cast(pl.String))
+    return _sorted_verdicts(table, grouped=groups is not None)
+
+
+def _sorted_verdicts(table: pl.DataFrame, *, grouped: bool) -> RankedVerdicts:
     verdict = pl.col("bad").is_not_null() & ((pl.col("bad") - 0.5).abs() > _EVEN)
     judged = table.filter(verdict)
     kept = judged.drop_nulls("score").sort("stratum", "score", "bad", "group")
@@ -137,14 +141,14 @@ def _ranked(
     first = kept.select(pl.col("stratum").rank("dense").cast(pl.Int64)).to_series().to_numpy()
     starts = np.unique(blocks.to_numpy(), return_index=True)[1]
     # Single items are numbered in sorted order, so that draws do not depend on the order of the rows.
-    units = np.arange(len(kept)) if groups is None else kept["group"].rank("dense").to_numpy().astype(np.int64) - 1
+    units = np.arange(len(kept)) if not grouped else kept["group"].rank("dense").to_numpy().astype(np.int64) - 1
     return RankedVerdicts(
         good=(kept["bad"] < 0.5).cast(pl.Float64).to_numpy(),
         block=blocks.cast(pl.Int64).to_numpy(),
         stratum=first[starts],
         scores=kept["score"].to_numpy(),
         units=units,
-        unit="items" if groups is None or kept["group"].n_unique() == len(kept) else "groups",
+        unit="groups" if grouped and kept["group"].n_unique() < len(kept) else "items",
         note="; ".join(n for n in notes if n),
     )
 

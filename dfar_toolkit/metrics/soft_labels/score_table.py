@@ -1,6 +1,7 @@
 """All soft-label scores that apply to a file, and the table that puts each beside what it has to be read against.
 
-Cost: a few passes over the items for each of five predictors, then one set of draws for all of them.
+Cost: a few passes over the items for the run, and over the distinct rows of votes for the predictors beside it (over
+the items where they come in groups or votes are unknown), then one set of draws for each.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from dfar_toolkit.estimate import Additive, estimate_together, estimates_frame
-from dfar_toolkit.estimate.additive import EXACT_UNITS
+from dfar_toolkit.estimate import Additive, Floats, estimate_together, estimates_frame
+from dfar_toolkit.metrics.ceiling.vote_counts import distinct_rows
 from dfar_toolkit.metrics.soft_labels.brier import brier_score_rows, brier_score_unbiased_rows
 from dfar_toolkit.metrics.soft_labels.cross_entropy import kl_divergence_rows, soft_cross_entropy_rows
 from dfar_toolkit.metrics.soft_labels.dirichlet_multinomial import dirichlet_multinomial_rows
@@ -25,6 +28,7 @@ from dfar_toolkit.metrics.soft_labels.top_label import top_label_agreement_rows
 from dfar_toolkit.metrics.soft_labels.total_variation import manhattan_distance_rows, total_variation_rows
 from dfar_toolkit.metrics.soft_labels.transport import wasserstein_distance_rows
 
+_WORTH_WHILE: Final = 5_000  # items from which distinct rows of votes are looked for
 PREDICTORS: Final = ("run", "uniform", "corpus_mean", "hard_majority", "perfect_model")
 
 
@@ -109,23 +113,72 @@ def soft_label_table(
         >>> table.filter(metric="total_variation", predictor="corpus_mean")["value"].round(6).to_list()
         [0.166667]
     """
+    how = {"ci": ci, "confidence": confidence, "n_boot": n_boot, "seed": seed}
     run = soft_label_scores(pairs, ordered=ordered, concentration=concentration, floor=floor)
-    beside = {
-        name: soft_label_scores(of, ordered=ordered, concentration=concentration, floor=floor)
-        for name, of in reference_predictors(pairs).items()
-    }
-    beside["perfect_model"] = perfect_model_scores(pairs, lambda of: _of_shares(of, ordered, floor), seed=seed)
-    keyed = _keyed({"run": run, **beside})
-    # Beyond as many items resamples come from the normal limit, and the rows of one predictor fill the memory.
-    step = len(keyed) if len(pairs.gold) <= EXACT_UNITS else len(run)
-    estimates = []
-    for start in range(0, len(keyed), step):
-        some = [score for _, score in keyed[start : start + step]]
-        estimates += estimate_together(
-            some, groups=pairs.groups, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed
-        )
+
+    def compute(of: PairedDistributions) -> list[Additive]:
+        return soft_label_scores(of, ordered=ordered, concentration=concentration, floor=floor)
+
+    perfect = perfect_model_scores(pairs, lambda of: _of_shares(of, ordered, floor), seed=seed)
+    first, times = _vote_patterns(pairs)
+    if first is None:
+        beside = {name: compute(of) for name, of in reference_predictors(pairs).items()}
+        keyed = _keyed({"run": run, **beside, "perfect_model": perfect})
+        found = estimate_together([score for _, score in keyed], groups=pairs.groups, **how)  # type: ignore[arg-type]
+    else:
+        beside = {
+            name: _noted_as(run, compute(_rows_of(of, first)), of, floor)
+            for name, of in reference_predictors(pairs).items()
+        }
+        beside["perfect_model"] = [score._replace(rows=score.rows[first]) for score in perfect]
+        keyed = _keyed({"run": run, **beside})
+        own = estimate_together(run, groups=None, **how)  # type: ignore[arg-type]
+        others = [score for predictor, score in keyed if predictor != "run"]
+        drawn = iter(estimate_together(others, times=times, **how))  # type: ignore[arg-type]
+        of_run = iter(own)
+        found = [next(of_run) if predictor == "run" else next(drawn) for predictor, _ in keyed]
     named = [{"metric": score.metric, "predictor": predictor} for predictor, score in keyed]
-    return estimates_frame(estimates, beside=named)
+    return estimates_frame(found, beside=named)
+
+
+def _vote_patterns(pairs: PairedDistributions) -> tuple[npt.NDArray[np.int64] | None, Floats | None]:
+    """First item of each distinct row of votes and how many share it; None where that saves little.
+
+    What stands beside a run depends on the votes alone, and a million items with five votes have a few hundred
+    distinct rows of them.
+    """
+    if pairs.counts is None or pairs.groups is not None or len(pairs.counts) < _WORTH_WHILE:
+        return None, None
+    patterns, of_item = distinct_rows(pairs.counts)
+    if 4 * len(patterns) > len(pairs.counts):
+        return None, None
+    first = np.full(len(patterns), -1, dtype=np.int64)
+    first[of_item[::-1]] = np.arange(len(of_item))[::-1]
+    return first, np.bincount(of_item, minlength=len(patterns)).astype(np.float64)
+
+
+def _rows_of(pairs: PairedDistributions, rows: npt.NDArray[np.int64]) -> PairedDistributions:
+    counts = None if pairs.counts is None else pairs.counts[rows]
+    return pairs._replace(gold=pairs.gold[rows], pred=pairs.pred[rows], mass=pairs.mass[rows], counts=counts)
+
+
+def _noted_as(
+    run: Sequence[Additive], scores: Sequence[Additive], whole: PairedDistributions, floor: float | None
+) -> list[Additive]:
+    """Scores of distinct rows with the notes that all items have: what is left out, and where a loss is infinite."""
+    notes = {score.metric: score.note for score in run}
+    counting = [
+        soft_cross_entropy_rows(whole, floor=floor),
+        kl_divergence_rows(whole, floor=floor),
+        top_label_agreement_rows(whole),
+    ]
+    counted = {score.metric: score for score in counting}
+    return [
+        score._replace(note=counted[score.metric].note, undefined=counted[score.metric].undefined)
+        if score.metric in counted
+        else score._replace(note=notes[score.metric])
+        for score in scores
+    ]
 
 
 def _of_shares(pairs: PairedDistributions, ordered: bool, floor: float | None) -> list[Additive]:

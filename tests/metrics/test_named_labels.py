@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfar_toolkit.corpus.reason_text import readable_options, stated_options
+from dfar_toolkit.metrics.reasons.named_labels import named_labels, readable_labels
 
 ETHICAL, UNETHICAL, BOTH, NONE = (True, False), (False, True), (True, True), (False, False)
 SENTENCES = [
@@ -49,8 +49,8 @@ SENTENCES = [
 
 @pytest.mark.parametrize(("sentence", "expected"), SENTENCES)
 def test_negation_and_word_boundaries(sentence: str, expected: tuple[bool, bool]) -> None:
-    assert stated_options(pl.Series([sentence]), ["ethical", "unethical"]).row(0) == expected
-    assert stated_options(pl.Series([sentence]), ["unethical", "ethical"]).row(0) == expected[::-1]
+    assert named_labels(pl.Series([sentence]), ["ethical", "unethical"]).row(0) == expected
+    assert named_labels(pl.Series([sentence]), ["unethical", "ethical"]).row(0) == expected[::-1]
 
 
 @pytest.mark.parametrize(
@@ -67,22 +67,22 @@ def test_negation_and_word_boundaries(sentence: str, expected: tuple[bool, bool]
     ],
 )
 def test_other_options(options: list[str], sentence: str, expected: tuple[bool, ...]) -> None:
-    assert stated_options(pl.Series([sentence]), options).row(0)[1:] == expected[1:]
+    assert named_labels(pl.Series([sentence]), options).row(0)[1:] == expected[1:]
 
 
 def test_null_states_nothing() -> None:
-    assert stated_options(pl.Series([None, "ethical"], dtype=pl.String), ["ethical", "unethical"]).row(0) == NONE
+    assert named_labels(pl.Series([None, "ethical"], dtype=pl.String), ["ethical", "unethical"]).row(0) == NONE
 
 
 @pytest.mark.parametrize("options", [["yes", "no"], ["1", "2"], ["only"], [], ["a", "A"]])
-def test_unreadable_options(options: list[str]) -> None:
-    assert not readable_options(options)
-    with pytest.raises(ValueError, match="stated_options"):
-        stated_options(pl.Series(["x"]), options)
+def test_unreadable_labels(options: list[str]) -> None:
+    assert not readable_labels(options)
+    with pytest.raises(ValueError, match="named_labels"):
+        named_labels(pl.Series(["x"]), options)
 
 
 @given(st.lists(st.sampled_from(["ethical", "unethical", "not", "is", "it", "\x02+0;", "or", "$1", "."]), max_size=9))
 def test_swapping_the_options_swaps_the_columns(words: list[str]) -> None:
     text = pl.Series([" ".join(words)])
-    one = stated_options(text, ["ethical", "unethical"]).row(0)
-    assert stated_options(text, ["unethical", "ethical"]).row(0) == one[::-1]
+    one = named_labels(text, ["ethical", "unethical"]).row(0)
+    assert named_labels(text, ["unethical", "ethical"]).row(0) == one[::-1]
