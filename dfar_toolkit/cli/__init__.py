@@ -14,9 +14,11 @@ from typing import cast
 import typer
 
 from dfar_toolkit.cli.agreeing import agreement
+from dfar_toolkit.cli.comparing import compare
 from dfar_toolkit.cli.data import build, card, check, sources
-from dfar_toolkit.cli.judging import compare, score
+from dfar_toolkit.cli.judging import judge_plan
 from dfar_toolkit.cli.printing import one_line
+from dfar_toolkit.cli.scoring import score
 from dfar_toolkit.cli.show import demo, report, view
 from dfar_toolkit.errors import DfarError
 
@@ -38,6 +40,7 @@ app.command("card")(card)
 app.command("agreement")(agreement)
 app.command("score")(score)
 app.command("compare")(compare)
+app.command("judge-plan")(judge_plan)
 app.command("report")(report)
 app.command("view")(view)
 

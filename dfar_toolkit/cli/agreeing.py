@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast, get_args
 
 import typer
 
-from dfar_toolkit.cli.judging import Confidence, Draws, Json, Seed, Separator
+from dfar_toolkit.cli.options import Confidence, Draws, Json, Seed, Separator
 from dfar_toolkit.cli.printing import interval, percent, print_json, print_table, say, usage
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def report(
 
     Example: dfar report demo/runs/label-only.jsonl demo/runs/with-reasons.jsonl --items demo/items
     """
-    from dfar_toolkit.cli.judging import parsed_label_map
+    from dfar_toolkit.cli.options import parsed_label_map
     from dfar_toolkit.journeys.report import report_on
 
     if out.suffix != ".html":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +46,7 @@ def compare_files(
     n_boot: int = 2000,
     seed: int = 0,
     separator: str | None = None,
+    said: Callable[[str], None] | None = None,
 ) -> ComparedFiles:
     """Compare the runs of any number of outputs files.
 
@@ -63,6 +64,7 @@ def compare_files(
         n_boot: Bootstrap draws.
         seed: Seed of the draws.
         separator: Separator of CSV files where it is not a comma.
+        said: Called with each line that a person must know of how a file was read.
 
     Returns:
         The comparisons.
@@ -71,14 +73,17 @@ def compare_files(
         TableError: Fewer than two runs, a file that is not what it must be, runs that answer different splits.
     """
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
-    runs = read_runs(paths, folder, reading=reading, label_map=label_map, separator=separator)
+    runs = read_runs(paths, folder, reading=reading, label_map=label_map, split=split, separator=separator, said=said)
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
     if split is None:
         _check_splits(runs, folder.items)
     answers = join_outputs(
         pl.concat(list(runs.values()), how="diagonal_relaxed"), folder.items,
-        options=folder.options, split=split, label_map=label_map,
+        options=folder.options, split=split,
     )  # fmt: skip
+    if label_map:
+        renamed = "labels renamed: " + ", ".join(f"{a} -> {b}" for a, b in label_map.items())
+        answers = answers._replace(note="; ".join(filter(None, [answers.note, renamed])))
     many = compare_many(
         answers, primary=primary, margin=margin, by=by, soft_scores=soft_label_scores,
         confidence=confidence, n_boot=n_boot, seed=seed,
@@ -87,7 +92,7 @@ def compare_files(
     for a, b in combinations(runs.values(), 2):
         pair = compare(
             a, b, folder.items, judgements=judged, annotations=folder.annotations, options=folder.options,
-            split=split, label_map=label_map, confidence=confidence, n_boot=n_boot, seed=seed,
+            split=split, confidence=confidence, n_boot=n_boot, seed=seed,
         )  # fmt: skip
         rates.append(pair.differences.filter(pl.col("metric").str.starts_with("mar_")))
         named = [pl.lit(run).alias(side) for side, run in (("run_a", pair.run_a), ("run_b", pair.run_b))]

@@ -17,7 +17,7 @@ from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.files.swap import write_error
 from dfar_toolkit.journeys.annotator_view import annotator_view
-from dfar_toolkit.journeys.scores import read_runs
+from dfar_toolkit.journeys.outputs import read_runs
 from dfar_toolkit.metrics.comparison import compare
 from dfar_toolkit.report.document import Comparison, ReportData
 from dfar_toolkit.report.facts import data_facts
@@ -108,7 +108,7 @@ def report_data(
 ) -> ReportData:
     """Everything a report shows, computed; arguments as in :func:`report_on`."""
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
-    runs = read_runs(outputs, folder, separator=separator)
+    runs = read_runs(outputs, folder, label_map=label_map, split=split, separator=separator)
     if judgements and not outputs:
         raise TableError(f"{judgements}: judgements are about outputs; give the outputs files as well.")
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
@@ -119,15 +119,15 @@ def report_data(
         stacked = pl.concat(runs.values(), how="diagonal_relaxed")
         scores = score(
             stacked, folder.items, options=options, judgements=judged, annotations=folder.annotations, split=split,
-            label_map=label_map, confidence=confidence, n_boot=n_boot, seed=seed,
+            confidence=confidence, n_boot=n_boot, seed=seed,
         )  # fmt: skip
-        cells = confusions(stacked, folder.items, options=options, split=split, label_map=label_map)
+        cells = confusions(stacked, folder.items, options=options, split=split)
         everything = cells.filter(pl.col("subset") == "all")
         confusion = {str(run): part for (run,), part in everything.group_by("run_id", maintain_order=True)}
     compared = [
         compare(
             runs[a], runs[b], folder.items, options=options, judgements=judged, annotations=folder.annotations,
-            split=split, label_map=label_map, confidence=confidence, n_boot=n_boot, seed=seed,
+            split=split, confidence=confidence, n_boot=n_boot, seed=seed,
         )
         for a, b in combinations(runs, 2)
     ]  # fmt: skip

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
-from dfar_toolkit.files.outputs import read_outputs
+from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.scoring import confusions, score
+
+ORDERED_KINDS = ("ordinal", "interval", "ratio")
 
 
 class Scored(NamedTuple):
@@ -48,8 +49,11 @@ def score_run(
     *,
     items: Path | str | ItemsFolder,
     judgements: Path | str | None = None,
+    judge_models: Sequence[str] = (),
+    parts: Sequence[str] | None = None,
     split: Sequence[str] | None = None,
     label_map: Mapping[str, str] | None = None,
+    reading: OutputsOptions | None = None,
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
@@ -58,11 +62,14 @@ def score_run(
     """Score an outputs file: one row per metric, subset and run, with interval and n.
 
     Args:
-        outputs: JSONL, CSV, Parquet, or a run folder.
+        outputs: JSONL, CSV, Parquet, a run folder, or a file of another tool.
         items: The items folder, or what ``read_items`` returned.
         judgements: Good/Bad judgements of the reasons, for the misalignment rate.
+        judge_models: Judges that are models, beside those that the items folder calls so.
+        parts: Parts of the table to compute; by default all that apply.
         split: Splits to score; by default those that occur in the file.
         label_map: From the model's label to the option's name.
+        reading: How a file of another tool is read.
         confidence: Coverage of the intervals.
         n_boot: Bootstrap draws.
         seed: Seed of the draws.
@@ -75,8 +82,8 @@ def score_run(
         TableError: A file is not what it must be, or does not fit the items.
     """
     return score_file(
-        outputs, items=items, judgements=judgements, split=split, label_map=label_map,
-        confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
+        outputs, items=items, judgements=judgements, judge_models=judge_models, parts=parts, split=split,
+        label_map=label_map, reading=reading, confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
     ).table  # fmt: skip
 
 
@@ -85,31 +92,55 @@ def score_file(
     *,
     items: Path | str | ItemsFolder,
     judgements: Path | str | None = None,
+    judge_models: Sequence[str] = (),
+    parts: Sequence[str] | None = None,
     split: Sequence[str] | None = None,
     label_map: Mapping[str, str] | None = None,
+    reading: OutputsOptions | None = None,
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
     separator: str | None = None,
+    said: Callable[[str], None] | None = None,
 ) -> Scored:
-    """Score an outputs file with its confusion matrices; arguments as in :func:`score_run`."""
+    """Score an outputs file with its confusion matrices; arguments as in :func:`score_run`.
+
+    ``said`` is called with each line that a person must know of how the file was read.
+    """
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
-    read = read_outputs(outputs, questions=folder.questions, separator=separator)
+    read = read_any_outputs(outputs, folder, reading=reading, label_map=label_map, split=split, separator=separator)
+    for line in reading_lines(outputs, read) if said else ():
+        said(line)  # type: ignore[misc]
     table = score(
-        read,
+        read.outputs,
         folder.items,
         options=folder.options,
+        ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
         judgements=judged,
+        judge_models=[*judge_models, *_models_among(folder)],
         annotations=folder.annotations,
+        parts=parts,
         split=split,
-        label_map=label_map,
+        note=_read_note(read),
         confidence=confidence,
         n_boot=n_boot,
         seed=seed,
     )
-    cells = confusions(read, folder.items, options=folder.options, split=split, label_map=label_map)
+    cells = confusions(read.outputs, folder.items, options=folder.options, split=split)
     return Scored(table, cells, folder.options)
+
+
+def _models_among(folder: ItemsFolder) -> list[str]:
+    """Raters of the folder that are models."""
+    return folder.raters.filter(pl.col("kind").cast(pl.String) == "model")["annotator_id"].to_list()
+
+
+def _read_note(read: ReadOutputs) -> str:
+    """What stands beside accuracy about the file: labels renamed, rows that matched no item."""
+    renamed = [note for note in read.notes if note.startswith("labels renamed")]
+    lost = f"{read.unmatched.height} rows of the file matched no item" if read.unmatched.height else ""
+    return "; ".join(filter(None, [*renamed, lost]))
 
 
 def compare_runs(
@@ -128,32 +159,16 @@ def compare_runs(
     """Compare two outputs files on the same items; arguments as in :func:`score_run`."""
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
+    reading = {"label_map": label_map, "split": split, "separator": separator}
     return compare(
-        read_outputs(run_a, questions=folder.questions, separator=separator),
-        read_outputs(run_b, questions=folder.questions, separator=separator),
+        read_any_outputs(run_a, folder, **reading).outputs,  # type: ignore[arg-type]
+        read_any_outputs(run_b, folder, **reading).outputs,  # type: ignore[arg-type]
         folder.items,
         options=folder.options,
         judgements=judged,
         annotations=folder.annotations,
         split=split,
-        label_map=label_map,
         confidence=confidence,
         n_boot=n_boot,
         seed=seed,
     )
-
-
-def read_runs(paths: Sequence[Path], folder: ItemsFolder, *, separator: str | None = None) -> dict[str, pl.DataFrame]:
-    """Outputs of several files by run id.
-
-    Raises:
-        TableError: A file is not what it must be, or two files hold runs of one name.
-    """
-    runs: dict[str, pl.DataFrame] = {}
-    for path in paths:
-        read = read_outputs(path, questions=folder.questions, separator=separator)
-        for (run,), part in read.group_by("run_id", maintain_order=True):
-            if str(run) in runs:
-                raise TableError(f"{path}: a run named {run!r} was already read from another file; rename one of them.")
-            runs[str(run)] = part
-    return runs

@@ -36,12 +36,12 @@ from dfar_toolkit.metrics.calibration.risk_coverage import aurc, excess_aurc, ri
 from dfar_toolkit.metrics.calibration.temperature import apply_temperature, fit_temperature
 from dfar_toolkit.metrics.calibration.vector_scaling import apply_vector_scaling, fit_vector_scaling
 from dfar_toolkit.metrics.ceiling.best import best
-from dfar_toolkit.metrics.ceiling.ceiling_share import share_of_ceiling
+from dfar_toolkit.metrics.ceiling.ceiling_share import Measured, ceiling_share, share_of_ceiling, shares_of_ceiling
 from dfar_toolkit.metrics.ceiling.ceiling_table import ceiling_table
-from dfar_toolkit.metrics.ceiling.dirichlet_fit import fit_dirichlet_multinomial
+from dfar_toolkit.metrics.ceiling.dirichlet_fit import fit_dirichlet_multinomial, posterior_mean
 from dfar_toolkit.metrics.ceiling.fresh_raters import held_out_raters
-from dfar_toolkit.metrics.ceiling.inter_rater import inter_rater_agreement
-from dfar_toolkit.metrics.ceiling.people import human_performance
+from dfar_toolkit.metrics.ceiling.inter_rater import inter_rater_agreement, split_half_distance
+from dfar_toolkit.metrics.ceiling.people import human_performance, human_performance_by_rater
 from dfar_toolkit.metrics.ceiling.posterior_check import posterior_check
 from dfar_toolkit.metrics.classification import (
     accuracy,
@@ -128,6 +128,7 @@ __all__ = [
     "AltTest",
     "Comparison",
     "ManyRuns",
+    "Measured",
     "PredictionPoweredPlan",
     "accuracy",
     "accuracy_answered",
@@ -153,6 +154,7 @@ __all__ = [
     "calibrated_cross_entropy",
     "calibrated_cross_entropy_in_sample",
     "calibration_table",
+    "ceiling_share",
     "ceiling_table",
     "classwise_calibration_error",
     "collapse_table",
@@ -191,6 +193,7 @@ __all__ = [
     "human_calibration_error",
     "human_overlap",
     "human_performance",
+    "human_performance_by_rater",
     "inter_rater_agreement",
     "jensen_shannon_distance",
     "jensen_shannon_divergence",
@@ -231,6 +234,7 @@ __all__ = [
     "position_bias",
     "position_consistency",
     "posterior_check",
+    "posterior_mean",
     "ppi_power",
     "precision_recall_f1",
     "prediction_powered_rate",
@@ -255,12 +259,14 @@ __all__ = [
     "runs_told_apart",
     "seed_difference",
     "share_of_ceiling",
+    "shares_of_ceiling",
     "sign_flip_test",
     "soft_cross_entropy",
     "soft_label_scores",
     "soft_label_table",
     "spearman_correlation",
     "specific_agreement",
+    "split_half_distance",
     "split_half_reliability",
     "stored_overlap",
     "subgroup_gaps",

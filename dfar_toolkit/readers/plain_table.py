@@ -19,8 +19,8 @@ from dfar_toolkit.tabular import quoted
 # Role (a column of FOREIGN_SCHEMA): names that columns of other people have for it.
 _ROLES: Final[dict[str, tuple[str, ...]]] = {
     "key": (
-        "item_id", "id", "example_id", "custom_id", "itemid", "instance_id", "sample_id", "doc_id", "question_id",
-        "uid", "uuid", "guid", "idx", "index", "key",
+        "item_id", "item", "id", "example_id", "custom_id", "itemid", "instance_id", "sample_id", "doc_id",
+        "question_id", "uid", "uuid", "guid", "idx", "index", "key",
     ),
     "answer": (
         "prediction", "predictions", "predicted", "pred", "predicted_label", "prediction_label", "pred_label",

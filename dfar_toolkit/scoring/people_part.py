@@ -32,7 +32,7 @@ def people_rows(
 
     Returns:
         Rows ``metric``, ``predictor`` (null for the run, ``people`` for people alone) and Estimate's fields; None
-        where no item has ratings of two people that are options.
+        where no answered item has ratings of two people that are options.
     """
     ratings = _ratings(part, annotations, options)
     if ratings is None:
@@ -59,13 +59,13 @@ def _ratings(part: pl.DataFrame, annotations: pl.DataFrame | None, options: tupl
         return None
     asked = annotations["question"][0]
     unit = pl.col("group") if "group" in part.columns else pl.col("item_id").alias("group")
-    groups = part.select("item_id", unit)
+    groups = part.select("item_id", unit, answered=pl.col("label_pred").is_not_null())
     known = annotations.filter(
         pl.col("question") == asked,
         pl.col("value").is_in(list(options)),
         ~pl.col("annotator_id").str.ends_with(":unknown"),
     )
     single = known.filter(pl.len().over("item_id", "annotator_id") == 1)
-    ratings = single.join(groups, on="item_id", how="inner").select("item_id", "annotator_id", "value", "group")
-    several = ratings.filter(pl.len().over("item_id") > 1)
-    return ratings if len(several) else None
+    ratings = single.join(groups, on="item_id", how="inner")
+    several = ratings.filter(pl.len().over("item_id") > 1, pl.col("answered"))
+    return ratings.select("item_id", "annotator_id", "value", "group") if len(several) else None

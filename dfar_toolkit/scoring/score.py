@@ -17,7 +17,13 @@ from dfar_toolkit.scoring.label_part import label_rows
 from dfar_toolkit.scoring.people_part import people_rows
 from dfar_toolkit.scoring.reasons_part import reason_rows
 from dfar_toolkit.scoring.score_columns import PARTS, SCORE_SCHEMA, in_columns
-from dfar_toolkit.scoring.soft_part import calibration_rows, ceiling_rows, predicted_pairs, soft_rows
+from dfar_toolkit.scoring.soft_part import (
+    calibration_rows,
+    ceiling_rows,
+    ceiling_share_rows,
+    predicted_pairs,
+    soft_rows,
+)
 from dfar_toolkit.tables import HUMAN_RUN
 
 
@@ -142,11 +148,14 @@ def _one_run(
         tables["bias"] = bias_table(gold, options=options, **how)
     if "ordinal" in wanted and context.ordered and len(gold):
         tables["ordinal"] = ordinal_table(gold, options=options, **how)
-    pairs = predicted_pairs(part, options) if wanted & {"soft", "calibration"} else None
+    pairs = predicted_pairs(part, options) if wanted & {"soft", "ceiling", "calibration"} else None
     if pairs is not None and "soft" in wanted:
         tables["soft"] = soft_rows(pairs, ordered=context.ordered, **how)
     if "ceiling" in wanted:
         tables["ceiling"] = ceiling_rows(part, confidence=settings.confidence, seed=settings.seed)
+        if pairs is not None and tables["ceiling"] is not None:
+            shares = ceiling_share_rows(pairs, confidence=settings.confidence, seed=settings.seed)
+            tables["share"] = shares
     if pairs is not None and "calibration" in wanted:
         tables["calibration"] = calibration_rows(pairs, part, options, **how)
     if "people" in wanted:
@@ -154,5 +163,7 @@ def _one_run(
     if "reasons" in wanted:
         tables["reasons"] = reason_rows(part, context.outputs, context.items, run, options, **how)
     return [
-        in_columns(table, part=name, subset=subset.name, run=run) for name, table in tables.items() if table is not None
+        in_columns(table, part={"share": "ceiling"}.get(name, name), subset=subset.name, run=run)
+        for name, table in tables.items()
+        if table is not None
     ]

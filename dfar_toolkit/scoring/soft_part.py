@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 import numpy as np
 import polars as pl
 
+from dfar_toolkit.estimate import Additive, estimates_frame
 from dfar_toolkit.metrics.calibration.calibration_table import calibration_table
+from dfar_toolkit.metrics.ceiling.ceiling_share import Measured, shares_of_ceiling
 from dfar_toolkit.metrics.ceiling.ceiling_table import ceiling_table
+from dfar_toolkit.metrics.ceiling.fitted_scores import BestMetric
+from dfar_toolkit.metrics.soft_labels.brier import brier_score_rows
+from dfar_toolkit.metrics.soft_labels.cross_entropy import soft_cross_entropy_rows
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, pair_distributions
+from dfar_toolkit.metrics.soft_labels.references import corpus_mean_predictor
 from dfar_toolkit.metrics.soft_labels.score_table import soft_label_table
+from dfar_toolkit.metrics.soft_labels.total_variation import total_variation_rows
 
-_CEILING_DRAWS = 200  # each refits the Dirichlet of the votes
+_CEILING_DRAWS: Final = 200  # each refits the Dirichlet of the votes
+# Ceilings under the names of the scores that they stand beside.
+_SCORE_OF: Final = {"cross_entropy": "soft_cross_entropy", "brier": "brier_score"}
 
 
 def predicted_pairs(part: pl.DataFrame, options: tuple[str, ...]) -> PairedDistributions | None:
@@ -35,18 +47,14 @@ def predicted_pairs(part: pl.DataFrame, options: tuple[str, ...]) -> PairedDistr
 
 
 def soft_rows(pairs: PairedDistributions, *, ordered: bool, confidence: float, n_boot: int, seed: int) -> pl.DataFrame:
-    """Every soft-label score of a run and of its references; coverage is said beside the headline.
+    """Every soft-label score of a run and of its references.
 
     Returns:
         Rows ``metric, predictor`` (null for the run itself) and Estimate's fields.
     """
     table = soft_label_table(pairs, ordered=ordered, confidence=confidence, n_boot=n_boot, seed=seed)
     own = pl.col("predictor") == "run"
-    beside = pl.when(own & (pl.col("metric") == "soft_cross_entropy")).then(pl.lit(pairs.note))
-    return table.with_columns(
-        pl.when(own).then(None).otherwise("predictor").alias("predictor"),
-        pl.concat_str("note", beside, separator="; ", ignore_nulls=True).str.strip_chars("; ").alias("note"),
-    )
+    return table.with_columns(pl.when(~own).then("predictor").alias("predictor"))
 
 
 def ceiling_rows(part: pl.DataFrame, *, confidence: float, seed: int) -> pl.DataFrame | None:
@@ -58,7 +66,8 @@ def ceiling_rows(part: pl.DataFrame, *, confidence: float, seed: int) -> pl.Data
         seed: Seed of the draws.
 
     Returns:
-        Rows ``metric, predictor`` (the ceiling) and Estimate's fields.
+        Rows ``ceiling_METRIC, predictor`` (best, held_out_rater, ...) and Estimate's fields: of their own name, so that
+        nobody takes them for the run's.
     """
     known = part.drop_nulls("label_counts")
     if not len(known) or not bool((known["label_counts"].list.sum() > 1).any()):
@@ -67,7 +76,36 @@ def ceiling_rows(part: pl.DataFrame, *, confidence: float, seed: int) -> pl.Data
         known.select("label_counts", *_group(part)), column="label_counts",
         confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed,
     )  # fmt: skip
-    return table.rename({"ceiling": "predictor"})
+    named = "ceiling_" + pl.col("metric").replace(_SCORE_OF)
+    return table.rename({"ceiling": "predictor"}).with_columns(named.alias("metric"))
+
+
+def ceiling_share_rows(pairs: PairedDistributions, *, confidence: float, seed: int) -> pl.DataFrame | None:
+    """How far the run has come from the corpus mean to BEST, in cross-entropy, Brier score and total variation.
+
+    Args:
+        pairs: Votes and predictions of the complete cases.
+        confidence: Two-sided coverage.
+        seed: Seed of the draws.
+
+    Returns:
+        Rows ``share_of_ceiling_METRIC``; None where votes are unknown.
+    """
+    if pairs.counts is None or not len(pairs.counts):
+        return None
+    mean = corpus_mean_predictor(pairs)
+    statistics: dict[BestMetric, Callable[[PairedDistributions], Additive]] = {
+        "cross_entropy": soft_cross_entropy_rows,
+        "brier": brier_score_rows,
+        "total_variation": total_variation_rows,
+    }
+    measured = [Measured(metric, rows(pairs), rows(mean)) for metric, rows in statistics.items()]
+    frame = pl.DataFrame({"label_counts": pairs.counts})
+    votes = frame if pairs.groups is None else frame.with_columns(pairs.groups.alias("group"))
+    found = shares_of_ceiling(
+        measured, votes, column="label_counts", confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed
+    )
+    return estimates_frame(found, beside=[{"metric": f"share_of_ceiling_{_SCORE_OF.get(m, m)}"} for m in statistics])
 
 
 def calibration_rows(

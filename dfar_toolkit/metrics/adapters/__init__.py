@@ -2,7 +2,7 @@
 
 from dfar_toolkit.metrics.adapters.compute_dict import ComputeDict, to_evaluate
 from dfar_toolkit.metrics.adapters.inspect_scoring import inspect_metric, label_scorer
-from dfar_toolkit.metrics.adapters.lm_eval_task import aggregation, process_choices
+from dfar_toolkit.metrics.adapters.lm_eval_task import aggregation, process_answers, process_choices
 from dfar_toolkit.metrics.adapters.trainer import compute_metrics
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "compute_metrics",
     "inspect_metric",
     "label_scorer",
+    "process_answers",
     "process_choices",
     "to_evaluate",
 ]

@@ -2,94 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from dfar_toolkit.estimate import Estimate
-
-Metric = Callable[..., Estimate]  # any of our metric functions that take gold= and pred=
+from dfar_toolkit.metrics.adapters.calling import Metric, estimated, items_frame, listed, named_metrics
 
 
 class ComputeDict:
     """Metrics that are added to in batches and computed once, as ``evaluate.Metric`` objects are.
 
+    ``evaluate.combine`` takes it beside metrics of that library, and ``evaluate.evaluator`` as its ``metric``.
+
     Example:
-        >>> from dfar_toolkit.metrics import accuracy
-        >>> metric = to_evaluate(accuracy)
+        >>> from dfar_toolkit.metrics import accuracy, coverage
+        >>> metric = to_evaluate(accuracy, coverage, intervals=False)
         >>> metric.add_batch(predictions=["a", None], references=["a", "b"])
-        >>> metric.compute()["accuracy"]
-        0.5
+        >>> metric.compute()
+        {'accuracy': 0.5, 'coverage': 0.5}
     """
 
-    def __init__(self, metrics: Sequence[Metric], *, intervals: bool) -> None:
-        self._metrics = tuple(metrics)
+    name = "dfar"
+
+    def __init__(self, metrics: Mapping[str, Metric], *, intervals: bool, counts: bool) -> None:
+        self._metrics = dict(metrics)
         self._intervals = intervals
-        self._predictions: list[Any] = []
-        self._references: list[Any] = []
+        self._counts = counts
+        self._start()
 
-    def add(self, *, prediction: Any, reference: Any) -> None:
+    def add(self, *, prediction: Any, reference: Any, group: Any = None) -> None:
         """Add one item."""
-        self.add_batch(predictions=[prediction], references=[reference])
+        self.add_batch(
+            predictions=[prediction], references=[reference], groups=None if group is None else [group]
+        )  # fmt: skip
 
-    def add_batch(self, *, predictions: Sequence[Any], references: Sequence[Any]) -> None:
-        """Add items."""
+    def add_batch(self, *, predictions: Any, references: Any, groups: Any = None) -> None:
+        """Add items: lists, arrays, tensors or columns of equal length.
+
+        Args:
+            predictions: Predicted labels (None where unanswered), or probabilities of the options.
+            references: Gold labels, or people's shares of the options (votes with ``counts=True``).
+            groups: Resampling unit of each item; given with every batch or with none.
+
+        Raises:
+            ValueError: The lengths differ, or only some batches have groups.
+        """
+        predictions, references = listed(predictions), listed(references)
         if len(predictions) != len(references):
             raise ValueError(
                 f"add_batch: {len(predictions)} predictions for {len(references)} references; give one per item"
             )
-        self._predictions += list(predictions)
-        self._references += list(references)
+        given = [] if groups is None else listed(groups)
+        if (groups is not None and len(given) != len(references)) or (
+            self._references and references and bool(self._groups) != bool(given)
+        ):
+            raise ValueError(
+                f"add_batch: {len(given)} groups for {len(references)} items; give one per item in every batch, or none"
+            )
+        self._predictions += predictions
+        self._references += references
+        self._groups += given
 
-    def compute(
-        self, *, predictions: Sequence[Any] | None = None, references: Sequence[Any] | None = None
-    ) -> dict[str, float]:
+    def compute(self, *, predictions: Any = None, references: Any = None, groups: Any = None) -> dict[str, float]:
         """The value of each metric by its function's name, with the ends of its interval; starts anew afterwards.
 
         Args:
-            predictions: Predicted labels (null where unanswered) or distributions; added to those added before.
-            references: Gold labels or human shares.
+            predictions: As in ``add_batch``; added to those added before.
+            references: As in ``add_batch``.
+            groups: As in ``add_batch``.
 
         Returns:
             ``name``, ``name_low`` and ``name_high`` of each metric; ``nan`` where undefined.
+
+        Raises:
+            ValueError: As ``add_batch``, or labels and distributions on one side.
         """
         if predictions is not None or references is not None:
-            self.add_batch(predictions=predictions or [], references=references or [])
-        gold, pred = self._references, self._predictions
-        self._references, self._predictions = [], []
-        found = {metric.__name__: metric(gold=gold, pred=pred) for metric in self._metrics}
-        return estimates_dict(found, intervals=self._intervals)
+            self.add_batch(
+                predictions=() if predictions is None else predictions,
+                references=() if references is None else references,
+                groups=groups,
+            )
+        gold, pred, units = self._references, self._predictions, self._groups
+        self._start()
+        frame = items_frame("compute", gold=gold, pred=pred, group=units or None, counts=self._counts)
+        return estimated(self._metrics, frame, intervals=self._intervals)
+
+    def _start(self) -> None:
+        self._predictions: list[Any] = []
+        self._references: list[Any] = []
+        self._groups: list[Any] = []
+
+    def _feature_names(self) -> list[str]:
+        """What ``evaluate.combine`` hands over in ``add_batch``."""
+        return ["predictions", "references"]
 
 
-def to_evaluate(*metrics: Metric, intervals: bool = True) -> ComputeDict:
+def to_evaluate(*metrics: Metric, intervals: bool = True, counts: bool = False) -> ComputeDict:
     """Our metric functions as one object with ``add``, ``add_batch`` and ``compute``.
 
+    The library evaluate itself is not needed. Options of a metric are set with ``functools.partial``, or in a function
+    of a frame; the metric is called with a frame whose columns are ``label``, ``label_pred`` (labels) or
+    ``label_probs``, ``label_probs_pred`` (distributions), ``label_counts`` (votes), ``group``.
+
     Args:
-        metrics: Functions that take ``gold=`` and ``pred=`` and return an Estimate, such as ``accuracy``, ``macro_f1``
-            (labels) or ``soft_cross_entropy`` (distributions); all get the same predictions.
+        metrics: Any of our metrics of labels, such as ``accuracy`` and ``coverage``, or of distributions, such as
+            ``soft_cross_entropy``; all get the same items.
         intervals: Whether the ends of the intervals are in the dict too.
+        counts: Whether the references are numbers of votes for the options, not shares.
 
     Returns:
-        The object; the library evaluate itself is not needed.
+        The object.
 
     Raises:
-        ValueError: No metric, or two of one name.
+        ValueError: No metric, two of one name, or one without a name.
 
     Example:
-        >>> from dfar_toolkit.metrics import accuracy, coverage
-        >>> to_evaluate(accuracy, intervals=False).compute(predictions=["a", "b"], references=["a", "a"])
-        {'accuracy': 0.5}
+        >>> from functools import partial
+        >>> from dfar_toolkit.metrics import accuracy, macro_f1
+        >>> metric = to_evaluate(accuracy, partial(macro_f1, options=["a", "b"]), intervals=False)
+        >>> metric.compute(predictions=["a", "b", "b"], references=["a", "a", "b"])["accuracy"]
+        0.6666666666666666
     """
-    names = [metric.__name__ for metric in metrics]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"to_evaluate: wanted one or more metrics of different names, found {names}")
-    return ComputeDict(metrics, intervals=intervals)
-
-
-def estimates_dict(found: dict[str, Estimate], *, intervals: bool = True) -> dict[str, float]:
-    """Estimates as plain numbers: ``name``, ``name_low``, ``name_high``."""
-    numbers: dict[str, float] = {}
-    for name, e in found.items():
-        numbers[name] = e.value
-        if intervals:
-            numbers |= {f"{name}_low": e.low, f"{name}_high": e.high}
-    return numbers
+    if not metrics:
+        raise ValueError("to_evaluate: wanted one or more metrics, found none; to_evaluate(accuracy, macro_f1)")
+    return ComputeDict(named_metrics("to_evaluate", metrics), intervals=intervals, counts=counts)

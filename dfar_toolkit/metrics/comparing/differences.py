@@ -61,7 +61,7 @@ def paired_differences(
         runs: Run id to its additive statistics, all of the same N items and the same metrics in the same order.
         groups: Resampling unit of each item (N,), or None.
         primary: The metric whose pairs are the family.
-        margin: Half width of the range of differences that do not matter, in units of the metric.
+        margin: Half width of the range of differences of the primary metric that do not matter, in its units.
         confidence: Two-sided coverage.
         n_boot: Number of bootstrap draws.
         n_perm: Random swaps of the permutation test.
@@ -174,7 +174,9 @@ def _with_family(
     for k, ends in zip(places, _simultaneous([pairs[k] for k in places], drawn, confidence), strict=True):
         low[k], high[k] = ends
     same = [
-        None if margin is None else equivalence_p(drawn.draws[:, q.place_b] - drawn.draws[:, q.place_a], margin)
+        equivalence_p(drawn.draws[:, q.place_b] - drawn.draws[:, q.place_a], margin)
+        if margin is not None and q.metric == primary
+        else None
         for q in pairs
     ]
     number = pl.Float64

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.estimate import Additive, estimates_frame
+from dfar_toolkit.estimate import Additive, Estimate, estimates_frame
 from dfar_toolkit.metrics.answers import Answers
 from dfar_toolkit.metrics.comparing.detectable import minimum_detectable_difference
 from dfar_toolkit.metrics.comparing.differences import paired_differences
@@ -106,7 +105,8 @@ def compare_many(
                     ranks.append(ranked.select(named, pl.all()))
         table = pl.concat(tables).select(named, pl.all())
         note = "; ".join(n for n in (subset.note, answers.note) if n)
-        differences.append(table.with_columns(pl.concat_str("note", pl.lit(f"; {note}" if note else ""))))
+        said = pl.when(metric=primary).then(pl.concat_str("note", pl.lit(f"; {note}" if note else "")))
+        differences.append(table.with_columns(said.otherwise("note").alias("note")))
         detectable.append(_detectable(table.filter(metric=primary), confidence).select(named, pl.all()))
         if scores:
             right = {run: s[0].rows[:, 0] for run, s in scores.items()}
@@ -180,8 +180,6 @@ def _detectable(table: pl.DataFrame, confidence: float) -> pl.DataFrame:
     """From the width of each difference's interval, as a normal one."""
     from scipy.stats import norm
 
-    from dfar_toolkit.estimate import Estimate
-
     z = 2 * float(norm.ppf(0.5 + confidence / 2))
     found, beside = [], []
     for row in table.iter_rows(named=True):
@@ -189,5 +187,4 @@ def _detectable(table: pl.DataFrame, confidence: float) -> pl.DataFrame:
         error = (row["high"] - row["low"]) / z
         found.append(minimum_detectable_difference(Estimate(**fields), standard_error=error))
         beside.append({"metric": row["metric"], "run_a": row["run_a"], "run_b": row["run_b"]})
-    frame = estimates_frame(found, beside=beside)
-    return frame.with_columns(pl.when(np.isfinite(frame["value"])).then("value").otherwise(float("nan")).alias("value"))
+    return estimates_frame(found, beside=beside)

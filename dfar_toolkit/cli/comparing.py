@@ -1,0 +1,123 @@
+"""The command that sets runs against each other: compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dfar_toolkit.cli.options import (
+    ByPosition,
+    Confidence,
+    Draws,
+    Format,
+    Items,
+    Json,
+    Map,
+    Method,
+    Seed,
+    Separator,
+    Split,
+    parsed_label_map,
+    reading_options,
+)
+from dfar_toolkit.cli.printing import interval, number, percent, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from dfar_toolkit.journeys.comparing import ComparedFiles
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Outputs of two or more runs.")],
+    items: Items,
+    judgements: Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")] = None,
+    primary: Annotated[
+        str, typer.Option(help="The metric declared beforehand: all pairs on it are the family of tests.")
+    ] = "accuracy",
+    margin: Annotated[
+        float | None, typer.Option(min=1e-9, help="Differences below it do not matter: tests that runs are alike.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="A column of the items: compare on each of its values too.")] = None,
+    split: Split = None,
+    map_labels: Map = None,
+    file_format: Format = None,
+    by_position: ByPosition = False,
+    method: Method = None,
+    confidence: Confidence = 0.95,
+    n_boot: Draws = 2000,
+    seed: Seed = 0,
+    separator: Separator = None,
+    json: Json = False,
+) -> None:
+    """Compare runs on the same items: paired differences of every metric, tests, ranks, right and wrong by item.
+
+    Example: dfar compare demo/runs/label-only.jsonl demo/runs/with-reasons.jsonl --items demo/items
+    """
+    from dfar_toolkit.journeys.comparing import compare_files
+
+    if len(runs) < 2 and not runs[0].is_dir():
+        say(f"one file was given ({runs[0]}): the runs in it are compared")
+    found = compare_files(
+        runs, items=items, judgements=judgements, primary=primary, margin=margin, by=by, split=split,
+        label_map=parsed_label_map(map_labels), reading=reading_options(file_format, by_position, method, None),
+        confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
+    )  # fmt: skip
+    if json:
+        print_json(_json_rows(found))
+        return
+    _print_differences(found, percent(confidence))
+    _print_ranks(found, percent(confidence))
+    verdict = {True: "right", False: "wrong"}
+    for (run_a, run_b), part in found.right_wrong.group_by("run_a", "run_b", maintain_order=True):
+        counted = [[row["subset"], verdict[row["a_right"]], verdict[row["b_right"]], row["count"]]
+                   for row in part.iter_rows(named=True)]  # fmt: skip
+        print_table(["subset", str(run_a), str(run_b), "items"], counted, title="Right and wrong")
+
+
+def _json_rows(found: ComparedFiles) -> list[dict[str, object]]:
+    import polars as pl
+
+    cells = found.right_wrong.rename({"count": "value"}).with_columns(metric=pl.lit("right_wrong"))
+    ranks = found.runs.ranks.with_columns(metric=pl.lit("rank"))
+    detectable = found.runs.detectable.with_columns("minimum_detectable_" + pl.col("metric"))
+    outcomes = found.runs.outcomes.with_columns(metric=pl.lit("outcome"))
+    tables = (found.runs.differences, found.misalignment, detectable, ranks, outcomes, cells)
+    return [row for table in tables for row in table.to_dicts()]
+
+
+def _print_differences(found: ComparedFiles, coverage: str) -> None:
+    import polars as pl
+
+    table = pl.concat([found.runs.differences, found.misalignment], how="diagonal")
+    rows = [
+        [row["subset"], row["metric"], f"{row['run_b']} - {row['run_a']}", number(row["value"]),
+         interval(row["low"], row["high"]), row["n"], _p(row["p_value"]), _p(row["p_holm"]),
+         _simultaneous(row), _p(row["p_equivalent"]), row["test"] or "", row["note"]]
+        for row in table.iter_rows(named=True)
+    ]  # fmt: skip
+    header = ["subset", "metric", "difference", "value", f"{coverage} interval", "n", "p", "p Holm", "all together",
+              "p alike", "test", "note"]  # fmt: skip
+    kept = [k for k, name in enumerate(header) if name not in ("p alike",) or any(r[k] for r in rows)]
+    print_table([header[k] for k in kept], [[r[k] for k in kept] for r in rows], title="Differences")
+    shown = [[r["subset"], r["metric"], f"{r['run_b']} - {r['run_a']}", number(r["value"]), r["note"]]
+             for r in found.runs.detectable.iter_rows(named=True)]  # fmt: skip
+    print_table(["subset", "metric", "pair", "smallest difference", "with"], shown, title="What could be detected")
+
+
+def _print_ranks(found: ComparedFiles, coverage: str) -> None:
+    rows = [
+        [r["subset"], r["run_id"], number(r["value"]), number(r["rank"], digits=1),
+         interval(r["rank_low"], r["rank_high"]), number(r["share_best"]), number(r["kendall_tau"])]
+        for r in found.runs.ranks.iter_rows(named=True)
+    ]  # fmt: skip
+    header = ["subset", "run", "primary metric", "rank", f"{coverage} of resamples", "best in", "order kept (tau)"]
+    print_table(header, rows, title="Ranks")
+
+
+def _p(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else ""
+
+
+def _simultaneous(row: dict[str, object]) -> str:
+    return interval(row["low_simultaneous"], row["high_simultaneous"])
