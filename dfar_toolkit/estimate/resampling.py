@@ -247,7 +247,7 @@ def bootstrap_weights(times: Floats, size: int, rng: np.random.Generator) -> Flo
 
 
 def _jackknife(point: Estimate, times: Floats, statistic: Callable[[Floats], Floats]) -> Estimate:
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     n = point.n_units
     step = max(1, _CELLS // len(times))
@@ -261,7 +261,7 @@ def _jackknife(point: Estimate, times: Floats, statistic: Callable[[Floats], Flo
         return replace(point, note="no interval: undefined when some unit is left out")
     centre = np.average(left_out, weights=times)
     se = np.sqrt((n - 1) / n * np.sum(times * (left_out - centre) ** 2))
-    half = float(norm.ppf(0.5 + point.confidence / 2)) * float(se)
+    half = float(ndtri(0.5 + point.confidence / 2)) * float(se)
     if float(np.ptp(left_out)) <= _EQUAL * max(1.0, abs(point.value)):
         return replace(point, note="no interval: the value is the same whichever unit is left out")
     return replace(point, low=point.value - half, high=point.value + half)

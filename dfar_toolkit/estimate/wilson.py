@@ -78,9 +78,9 @@ def wilson_ends(p: float, n: float, confidence: float) -> tuple[float, float]:
         >>> [round(end, 3) for end in wilson_ends(0.5, 4, 0.95)]
         [0.15, 0.85]
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + confidence / 2))
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * float(np.sqrt(max(0.0, p * (1 - p)) / n + z**2 / (4 * n**2)))
     # At p = 0 and 1 the algebra gives the end exactly; rounding must not push it past.

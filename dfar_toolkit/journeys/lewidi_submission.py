@@ -85,7 +85,9 @@ def _shares(items: pl.DataFrame, soft: pl.DataFrame, task: LewidiTask) -> list[l
     joined = items.select("item_id").join(
         soft.select("item_id", "label_probs_pred"), on="item_id", how="left", maintain_order="left"
     )
-    _refuse_missing(joined.filter(pl.col("label_probs_pred").is_null()), len(joined), "a soft label", task)
+    _refuse_missing(
+        joined.filter(pl.col("label_probs_pred").is_null()), len(joined), "a soft label for every item", task
+    )
     rows = np.asarray(joined["label_probs_pred"].to_list(), dtype=np.float64)
     if task.kind != "set":
         rows = rows / rows.sum(axis=1, keepdims=True)
@@ -109,7 +111,7 @@ def _results(
     if labels is None or not all(key.isdecimal() for key in keys):
         raise TableError(f"{task.name}: its lines have a hard label and stand in the order of keys that are numbers.")
     joined = items.select("item_id").join(labels, on="item_id", how="left", maintain_order="left")
-    _refuse_missing(joined.filter(pl.col("label_pred").is_null()), len(joined), "a hard label", task)
+    _refuse_missing(joined.filter(pl.col("label_pred").is_null()), len(joined), "a hard label for every item", task)
     values = dict(zip(options, task.values, strict=True))
     rows = sorted(zip(map(int, keys), joined["label_pred"], shares, strict=True))
     return ["\t".join([values[label], *map(repr, share)]) for _, label, share in rows]
@@ -123,7 +125,7 @@ def _answers(
     wanted = ratings.select("item_id", "annotator_id", place.alias("place")).unique()
     wanted = items.select("item_id").join(wanted, on="item_id", how="inner").sort("item_id", "place")
     joined = wanted.join(predicted, on=["item_id", "annotator_id"], how="left", maintain_order="left")
-    _refuse_missing(joined.filter(pl.col("value_pred").is_null()), len(joined), "a prediction for its annotator", task)
+    _refuse_missing(joined.filter(pl.col("value_pred").is_null()), len(joined), "a prediction for every rating", task)
     listed = joined.group_by("item_id", maintain_order=True).agg("value_pred")
     ordered = items.select("item_id").join(listed, on="item_id", how="left", maintain_order="left")
     return [answers or [] for answers in ordered["value_pred"].to_list()]
@@ -143,7 +145,7 @@ def _refuse_missing(missing: pl.DataFrame, total: int, what: str, task: LewidiTa
     row = missing.row(0, named=True)
     who = f" and annotator {row['annotator_id']!r}" if "annotator_id" in row else ""
     raise TableError(
-        f"{task.name}: a submission needs {what} for everything; {len(missing)} of {total} are missing, e.g. item "
+        f"{task.name}: a submission needs {what}; {len(missing)} of {total} are missing, e.g. item "
         f"{row['item_id']!r}{who}. None of the files of this split was written."
     )
 

@@ -164,11 +164,11 @@ def spearman_of(
     if len(units) < _FEWEST or abs(rho) > 1 - _RELATIVE:
         why = f"fewer than {_FEWEST} {unit}" if len(units) < _FEWEST else "every rank agrees, or every one is reversed"
         return replace(found, note="; ".join(filter(None, [f"no interval: {why}", pairs.note])))
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     g = len(units)
     se = np.sqrt(g / (g - 1) * np.sum(units**2)) / n
-    half = float(norm.ppf(0.5 + confidence / 2)) * se / (1 - rho**2)
+    half = float(ndtri(0.5 + confidence / 2)) * se / (1 - rho**2)
     low, high = np.tanh(np.arctanh(rho) - half), np.tanh(np.arctanh(rho) + half)
     return replace(found, low=float(low), high=float(high))
 

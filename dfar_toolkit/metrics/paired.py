@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Final
 
@@ -12,6 +13,7 @@ import polars as pl
 from dfar_toolkit.estimate import Estimate, Floats, collapse
 
 _ENUMERATED: Final = 16  # up to this many groups every pattern of signs is tried
+_EXACT: Final = 1000  # throws up to which the binomial is summed in whole numbers
 _ROUNDING: Final = 1e-9
 
 
@@ -41,15 +43,30 @@ def mcnemar_test(a_right: npt.ArrayLike, b_right: npt.ArrayLike) -> Estimate:
     Reference:
         McNemar (1947), Psychometrika 12(2):153-157; its exact form, the binomial test of the discordant pairs.
     """
-    from scipy.stats import binom
-
     a, b = np.asarray(a_right, dtype=bool), np.asarray(b_right, dtype=bool)
     if a.shape != b.shape:
         raise ValueError(f"mcnemar_test: a_right has {a.size} items, b_right has {b.size}; they must be the same items")
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    p = min(1.0, 2 * float(binom.cdf(min(only_a, only_b), only_a + only_b, 0.5))) if a.size else float("nan")
+    differ = only_a + only_b
+    p = min(1.0, 2 * fair_coin_tail(min(only_a, only_b), differ)) if a.size else float("nan")
     note = f"only the first right on {only_a}, only the second on {only_b}" if a.size else "no items"
     return _p_value(p, n=a.size, n_units=a.size, unit="items", method="exact McNemar", note=note)
+
+
+def fair_coin_tail(k: int, n: int) -> float:
+    """P(X <= k) of X ~ Bin(n, 1/2): exact fractions up to 1,000 throws.
+
+    Example:
+        >>> fair_coin_tail(1, 3), fair_coin_tail(0, 0), fair_coin_tail(-1, 3)
+        (0.5, 1.0, 0.0)
+    """
+    if k < 0:
+        return 0.0
+    if n <= _EXACT:
+        return sum(math.comb(n, j) for j in range(min(k, n) + 1)) / 2**n
+    from scipy.special import bdtr
+
+    return float(bdtr(k, n, 0.5))
 
 
 def sign_flip_test(

@@ -206,10 +206,10 @@ def loss_rows(pairs: PairedRatings, metric: str, name: str, loss: npt.ArrayLike,
     item, x = pairs.item[keep], np.asarray(loss, dtype=np.float64)[keep]
     order = np.lexsort((x, item))  # sums that do not depend on the order of the ratings
     n = np.bincount(item, minlength=len(pairs.items)).astype(np.float64)
-    total = np.bincount(item[order], x[order], minlength=len(pairs.items))
+    total = np.bincount(item[order], x[order], minlength=len(pairs.items)).astype(np.float64)
     rows = np.column_stack([np.divide(total, n, out=np.zeros_like(total), where=n > 0), n > 0])
     missing = len(keep) - int(pairs.answered.sum())
-    counted = "left out" if over == "answered" else "count as the worst answer"
+    counted = "are left out" if over == "answered" else "count as the worst answer"
     note = f"{missing} of {len(keep)} ratings have no prediction and {counted}" if missing else ""
     label = f"{name} of the answered" if over == "answered" else name
     undefined = "no rating has a prediction" if over == "answered" else "no ratings"

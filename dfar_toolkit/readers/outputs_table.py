@@ -133,8 +133,8 @@ def _nothing_matched(rows: pl.DataFrame, items: pl.DataFrame, notes: Sequence[st
     ids = f"such as {quoted(items['item_id'].head(1))}" if items.height else "(there are no items)"
     return (
         f"none of the {rows.height} rows matches an item: the first has {' and '.join(shown) or 'no key and no text'}, "
-        f"the items have ids {ids}. A column item_id is surest; else give the split (--split) for keys that are the last "
-        "part of an id, or match by position (--by-position). "
+        f"the items have ids {ids}. A column item_id is surest; else give the split (--split) for keys that are the "
+        "last part of an id, or match by position (--by-position). "
         f"({'; '.join(notes)})"
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -20,11 +22,12 @@ from dfar_toolkit.scoring.score_columns import PARTS, SCORE_SCHEMA, in_columns
 from dfar_toolkit.scoring.soft_part import (
     calibration_rows,
     ceiling_rows,
-    ceiling_share_rows,
     predicted_pairs,
     soft_rows,
 )
 from dfar_toolkit.tables import HUMAN_RUN
+
+_SIDE_BY_SIDE: Final = 50_000  # items from which parts are computed in threads
 
 
 def score(
@@ -140,30 +143,34 @@ def _one_run(
     """Every part of the table that one run allows on one subset, in the order of ``PARTS``."""
     options, how = context.answers.options, settings._asdict()
     gold = part.drop_nulls("label")
-    tables: dict[str, pl.DataFrame | None] = {}
-    if "labels" in wanted:
-        notes = [n for n in (subset.note, context.answers.note, context.note) if n]
-        tables["labels"] = label_rows(part, options, notes, **how)
-    if "bias" in wanted and len(gold):
-        tables["bias"] = bias_table(gold, options=options, **how)
-    if "ordinal" in wanted and context.ordered and len(gold):
-        tables["ordinal"] = ordinal_table(gold, options=options, **how)
     pairs = predicted_pairs(part, options) if wanted & {"soft", "ceiling", "calibration"} else None
-    if pairs is not None and "soft" in wanted:
-        tables["soft"] = soft_rows(pairs, ordered=context.ordered, **how)
-    if "ceiling" in wanted:
-        tables["ceiling"] = ceiling_rows(part, confidence=settings.confidence, seed=settings.seed)
-        if pairs is not None and tables["ceiling"] is not None:
-            shares = ceiling_share_rows(pairs, confidence=settings.confidence, seed=settings.seed)
-            tables["share"] = shares
-    if pairs is not None and "calibration" in wanted:
-        tables["calibration"] = calibration_rows(pairs, part, options, **how)
-    if "people" in wanted:
-        tables["people"] = people_rows(part, context.annotations, ordered=context.ordered, options=options, **how)
-    if "reasons" in wanted:
-        tables["reasons"] = reason_rows(part, context.outputs, context.items, run, options, **how)
+    notes = [n for n in (subset.note, context.answers.note, context.note) if n]
+    ordered = context.ordered
+    work: dict[str, Callable[[], pl.DataFrame | None]] = {
+        "labels": lambda: label_rows(part, options, notes, **how),
+        "people": lambda: people_rows(part, context.annotations, ordered=ordered, options=options, **how),
+        "reasons": lambda: reason_rows(part, context.outputs, context.items, run, options, **how),
+        "ceiling": lambda: ceiling_rows(part, pairs, confidence=settings.confidence, seed=settings.seed),
+    }
+    if len(gold):
+        work["bias"] = lambda: bias_table(gold, options=options, **how)
+    if len(gold) and ordered:
+        work["ordinal"] = lambda: ordinal_table(gold, options=options, **how)
+    if pairs is not None:
+        work["soft"] = lambda: soft_rows(pairs, ordered=ordered, **how)
+        work["calibration"] = lambda: calibration_rows(pairs, part, options, **how)
+    asked = [name for name in PARTS if name in wanted and name in work]
+    tables = _done([work[name] for name in asked], many=len(part) > _SIDE_BY_SIDE)
     return [
-        in_columns(table, part={"share": "ceiling"}.get(name, name), subset=subset.name, run=run)
-        for name, table in tables.items()
+        in_columns(table, part=name, subset=subset.name, run=run)
+        for name, table in zip(asked, tables, strict=True)
         if table is not None
     ]
+
+
+def _done(work: list[Callable[[], pl.DataFrame | None]], *, many: bool) -> list[pl.DataFrame | None]:
+    """Every part's table; of many items side by side, as most of the time goes into numpy, which lets others run."""
+    if not many:
+        return [compute() for compute in work]
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda compute: compute(), work))

@@ -57,11 +57,14 @@ def soft_rows(pairs: PairedDistributions, *, ordered: bool, confidence: float, n
     return table.with_columns(pl.when(~own).then("predictor").alias("predictor"))
 
 
-def ceiling_rows(part: pl.DataFrame, *, confidence: float, seed: int) -> pl.DataFrame | None:
+def ceiling_rows(
+    part: pl.DataFrame, pairs: PairedDistributions | None, *, confidence: float, seed: int
+) -> pl.DataFrame | None:
     """What an oracle and people themselves score on these votes; None where votes are unknown.
 
     Args:
         part: Rows of the joined answers of one run.
+        pairs: Its complete cases, for the run's share of the ceiling; None where there are none.
         confidence: Two-sided coverage.
         seed: Seed of the draws.
 
@@ -77,20 +80,13 @@ def ceiling_rows(part: pl.DataFrame, *, confidence: float, seed: int) -> pl.Data
         confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed,
     )  # fmt: skip
     named = "ceiling_" + pl.col("metric").replace(_SCORE_OF)
-    return table.rename({"ceiling": "predictor"}).with_columns(named.alias("metric"))
+    table = table.rename({"ceiling": "predictor"}).with_columns(named.alias("metric"))
+    shares = None if pairs is None else _ceiling_shares(pairs, confidence=confidence, seed=seed)
+    return table if shares is None else pl.concat([table, shares], how="diagonal")
 
 
-def ceiling_share_rows(pairs: PairedDistributions, *, confidence: float, seed: int) -> pl.DataFrame | None:
-    """How far the run has come from the corpus mean to BEST, in cross-entropy, Brier score and total variation.
-
-    Args:
-        pairs: Votes and predictions of the complete cases.
-        confidence: Two-sided coverage.
-        seed: Seed of the draws.
-
-    Returns:
-        Rows ``share_of_ceiling_METRIC``; None where votes are unknown.
-    """
+def _ceiling_shares(pairs: PairedDistributions, *, confidence: float, seed: int) -> pl.DataFrame | None:
+    """How far the run has come from the corpus mean to BEST, in cross-entropy, Brier score and total variation."""
     if pairs.counts is None or not len(pairs.counts):
         return None
     mean = corpus_mean_predictor(pairs)

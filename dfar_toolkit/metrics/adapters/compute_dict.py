@@ -11,7 +11,7 @@ from dfar_toolkit.metrics.adapters.calling import Metric, estimated, items_frame
 class ComputeDict:
     """Metrics that are added to in batches and computed once, as ``evaluate.Metric`` objects are.
 
-    ``evaluate.combine`` takes it beside metrics of that library, and ``evaluate.evaluator`` as its ``metric``.
+    ``evaluate.combine`` takes it beside metrics of that library.
 
     Example:
         >>> from dfar_toolkit.metrics import accuracy, coverage
@@ -29,11 +29,21 @@ class ComputeDict:
         self._counts = counts
         self._start()
 
-    def add(self, *, prediction: Any, reference: Any, group: Any = None) -> None:
-        """Add one item."""
+    def add(
+        self,
+        *,
+        prediction: Any = None,
+        reference: Any = None,
+        group: Any = None,
+        predictions: Any = None,
+        references: Any = None,
+    ) -> None:
+        """Add one item; ``evaluate.combine`` passes it under the plural names."""
         self.add_batch(
-            predictions=[prediction], references=[reference], groups=None if group is None else [group]
-        )  # fmt: skip
+            predictions=[prediction if predictions is None else predictions],
+            references=[reference if references is None else references],
+            groups=None if group is None else [group],
+        )
 
     def add_batch(self, *, predictions: Any, references: Any, groups: Any = None) -> None:
         """Add items: lists, arrays, tensors or columns of equal length.

@@ -26,9 +26,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from dfar_toolkit.metrics.adapters.calling import Metric, items_frame, named_metrics
@@ -177,7 +177,7 @@ def _field(caller: str, doc: Mapping[str, Any], field: str) -> Any:
 
 
 def _index(given: Any, field: str, n: int) -> int:
-    if isinstance(given, bool) or not isinstance(given, Integral) or not 0 <= given < n:
+    if isinstance(given, bool) or not isinstance(given, (int, np.integer)) or not 0 <= given < n:
         raise ValueError(
             f'process_results: the field "{field}" must hold the index of the gold choice, 0 to {n - 1}, found '
             f"{given!r}; documents without a gold label are left out of the task"

@@ -26,6 +26,7 @@ from dfar_toolkit.estimate import (
 from dfar_toolkit.metrics.bias.label_shares_test import NO_ANSWER, answered_pairs
 from dfar_toolkit.metrics.bias.quadratic_sign_flip import signed_sums, tail_share
 from dfar_toolkit.metrics.labels import Column, PairedLabels, pair_labels
+from dfar_toolkit.metrics.paired import fair_coin_tail
 
 _BIASED = "no interval: a percentile interval of an entropy is off near equal shares; see the ratio to the gold's"
 _ROUNDING = 1e-9
@@ -90,8 +91,6 @@ def collapse_test(
 
 def collapse_p(pairs: PairedLabels, *, n_perm: int = 10_000, seed: int = 0) -> Estimate:
     """As :func:`collapse_test`, of labels already paired."""
-    from scipy.stats import binom
-
     own, note = answered_pairs(pairs)
     d = _top_difference(own, top_labels(own))
     units, unit = unit_rows(d[:, None], groups=own.groups)
@@ -103,7 +102,7 @@ def collapse_p(pairs: PairedLabels, *, n_perm: int = 10_000, seed: int = 0) -> E
     above, below = int((moved > 0).sum()), int((moved < 0).sum())
     note = "; ".join(filter(None, [f"{above} {unit} above 0, {below} below", note]))
     if unit == "items":
-        p = float(binom.sf(above - 1, above + below, 0.5))
+        p = fair_coin_tail(below, above + below)
         return replace(blank, value=p, method="exact McNemar, one-sided", note=note)
     signed = signed_sums(moved, n_perm=n_perm, seed=seed)
     reached = signed.sums[:, 0] >= float(moved.sum()) - _ROUNDING * max(1.0, float(np.abs(moved).sum()))

@@ -175,8 +175,7 @@ def _linearised(
     name: str, value: float, influence: Floats, own: TextPairs, few: int | None, confidence: float, *, bounded: bool
 ) -> Estimate:
     """The estimate with a normal interval, on the logit of an area; ``few``: items of the smallest class, or None."""
-    from scipy.special import expit, logit
-    from scipy.stats import norm
+    from scipy.special import expit, logit, ndtri
 
     units, unit = unit_rows(influence[:, None], groups=own.pairs.groups)
     nan, n, g = float("nan"), len(influence), len(units)
@@ -191,7 +190,7 @@ def _linearised(
         why = f"no interval: fewer than {_FEWEST} items or {unit} of a kind" if few < _FEWEST or g < _FEWEST else ""
         why = why or "no interval: the value is the same whichever unit is left out"
         return replace(blank, note="; ".join(filter(None, [why, own.note])))
-    half = float(norm.ppf(0.5 + confidence / 2)) * float(np.sqrt(g / (g - 1) * np.sum(units**2))) / n
+    half = float(ndtri(0.5 + confidence / 2)) * float(np.sqrt(g / (g - 1) * np.sum(units**2))) / n
     if not bounded:
         return replace(blank, low=value - half, high=value + half)
     if not 0 < value < 1:
@@ -225,14 +224,14 @@ def _biserial(sums: Floats, at: int) -> Floats:
 
 def _with_p(rows: list[tuple[str, str, Estimate]]) -> pl.DataFrame:
     """The rows as a frame, with p of the differences of areas and Holm's correction over the labels."""
-    from scipy.stats import norm
+    from scipy.special import ndtr, ndtri
 
     tested = [k for k, (m, _, e) in enumerate(rows) if m == "length_auc_difference" and np.isfinite(e.low)]
     p: list[float | None] = [None] * len(rows)
     for k in tested:
         e = rows[k][2]
-        se = (e.high - e.low) / 2 / float(norm.ppf(0.5 + e.confidence / 2))
-        p[k] = float(2 * norm.sf(abs(e.value) / se))
+        se = (e.high - e.low) / 2 / float(ndtri(0.5 + e.confidence / 2))
+        p[k] = float(2 * ndtr(-abs(e.value) / se))
     corrected: list[float | None] = [None] * len(rows)
     for k, value in zip(tested, holm([p[k] or 0.0 for k in tested]), strict=True):
         corrected[k] = float(value)

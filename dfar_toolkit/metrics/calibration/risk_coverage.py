@@ -292,12 +292,12 @@ def _wilson_of_prefixes(
     losses: Floats, units: Codes | None, last: Codes, confidence: float
 ) -> tuple[Floats, Floats, Floats, Codes]:
     """Mean of the first items up to each place in ``last``, Wilson's interval, and the number of units there."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     n = (last + 1).astype(np.float64)
     risk = np.clip(np.cumsum(losses)[last] / n, 0, 1) if len(last) else np.empty(0)
     effective, n_units = (n, last + 1) if units is None else _effective_n(losses, units, last, risk)
-    z2 = float(norm.ppf(0.5 + confidence / 2)) ** 2
+    z2 = float(ndtri(0.5 + confidence / 2)) ** 2
     centre = (risk + z2 / (2 * effective)) / (1 + z2 / effective)
     half = np.sqrt(z2 * (risk * (1 - risk) / effective + z2 / (4 * effective**2))) / (1 + z2 / effective)
     low = np.where(risk <= 0, 0.0, np.clip(centre - half, 0, 1))

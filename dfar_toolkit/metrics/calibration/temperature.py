@@ -147,7 +147,7 @@ def _slopes(gold: Floats, logs: Floats, log_t: float) -> Floats:
 
 
 def _with_interval(found: Estimate, pairs: PairedDistributions, logs: Floats, log_t: float) -> Estimate:
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     found = replace(found, value=math.exp(log_t))
     if found.n_units < 2:
@@ -161,7 +161,7 @@ def _with_interval(found: Estimate, pairs: PairedDistributions, logs: Floats, lo
     meat = found.n_units / (found.n_units - 1) * float((of_units**2).sum())
     # The derivative by log T is that by 1/T times -1/T.
     error = math.sqrt(meat) / curvature * math.exp(log_t)
-    half = float(norm.ppf(0.5 + found.confidence / 2)) * error
+    half = float(ndtri(0.5 + found.confidence / 2)) * error
     if half <= _FLAT:
         return replace(found, note="no interval: every unit has its best fit at the same temperature")
     return replace(found, low=math.exp(log_t - half), high=math.exp(log_t + half), note=pairs.note)

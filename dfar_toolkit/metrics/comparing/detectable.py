@@ -40,14 +40,14 @@ def minimum_detectable_difference(
     Reference:
         Card et al. (2020), With little power comes great responsibility, EMNLP, arXiv 2010.06595.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     for name, value in (("power", power), ("alpha", alpha)):
         if not 0 < value < 1:
             raise ValueError(f"minimum_detectable_difference: {name} must lie between 0 and 1, found {value}")
     nan = float("nan")
     known = math.isfinite(standard_error) and standard_error > 0
-    value = float(norm.ppf(1 - alpha / 2) + norm.ppf(power)) * standard_error if known else nan
+    value = float(ndtri(1 - alpha / 2) + ndtri(power)) * standard_error if known else nan
     note = f"power {power:g}, two-sided level {alpha:g}" if known else "the difference has no standard error"
     return Estimate(
         f"minimum detectable difference ({difference.name})", value, nan, nan, difference.n, difference.n_units,

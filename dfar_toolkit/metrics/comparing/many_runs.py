@@ -178,9 +178,9 @@ def _exploratory(table: pl.DataFrame) -> pl.DataFrame:
 
 def _detectable(table: pl.DataFrame, confidence: float) -> pl.DataFrame:
     """From the width of each difference's interval, as a normal one."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z = 2 * float(norm.ppf(0.5 + confidence / 2))
+    z = 2 * float(ndtri(0.5 + confidence / 2))
     found, beside = [], []
     for row in table.iter_rows(named=True):
         fields = {f: row[f] for f in Estimate.__slots__}

@@ -85,14 +85,14 @@ def _check(correct_a: int, correct_b: int, n: int, confidence: float) -> None:
 
 def _difference(only_a: int, only_b: int, n: int, confidence: float) -> Estimate:
     """(b - a) / n with Tango's interval, each end by halving what lies between the difference and -1 or 1."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     nan = float("nan")
     name, note = "difference (second - first)", "items taken as independent"
     blank = Estimate(name, nan, nan, nan, n, n, "items", "items", "Tango score", confidence, note)
     if n == 0:
         return replace(blank, note="no items")
-    z2, value = float(norm.ppf(0.5 + confidence / 2)) ** 2, (only_b - only_a) / n
+    z2, value = float(ndtri(0.5 + confidence / 2)) ** 2, (only_b - only_a) / n
     ends = []
     for outside in (-1.0, 1.0):
         inside = value

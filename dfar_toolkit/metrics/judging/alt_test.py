@@ -228,7 +228,7 @@ def _by_distance(answered: pl.DataFrame) -> pl.DataFrame:
 
 def _test(own: pl.DataFrame, epsilon: float, *, by_group: bool) -> _Test:
     """The one-sided t-test of one annotator, over items or over their groups."""
-    from scipy.stats import t as student
+    from scipy.special import stdtr
 
     model, person = (own[c].to_numpy().astype(np.float64) for c in ("model", "human"))
     d = person - model
@@ -244,7 +244,7 @@ def _test(own: pl.DataFrame, epsilon: float, *, by_group: bool) -> _Test:
         nothing = abs(gap) <= _EQUAL
         t = float("nan") if nothing else float(np.copysign(np.inf, gap))
         return _Test(n, human, mean, t, float("nan") if nothing else float(gap > 0))
-    return _Test(n, human, mean, gap / error, float(student.cdf(gap / error, units - 1)))
+    return _Test(n, human, mean, gap / error, float(stdtr(units - 1, gap / error)))
 
 
 def _rows(tested: pl.DataFrame, names: pl.Series, note: str) -> tuple[list[Additive], pl.Series | None]:

@@ -212,9 +212,9 @@ def _intervals(
     if len(rated) < 2:
         return found
     if ci == "sandwich":
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
-        half = float(norm.ppf(0.5 + found[0].confidence / 2)) * scale * _sandwich(inside, strengths)
+        half = float(ndtri(0.5 + found[0].confidence / 2)) * scale * _sandwich(inside, strengths)
         ends = {int(k): float(h) for k, h in zip(rated, half, strict=True)}
         return [
             replace(e, low=e.value - ends[k], high=e.value + ends[k]) if k in ends else e for k, e in enumerate(found)

@@ -159,7 +159,7 @@ def length_controlled_win_rate(
 
 def _linearised(found: Estimate, read: _Paired, codes: npt.NDArray[np.int64], slope: float) -> Estimate:
     """The interval from what each unit moves the intercept by, to first order; sd is estimated, too."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     delta, n = read.longer, len(read.longer)
     theta = float(np.log(found.value / (1 - found.value)))
@@ -179,7 +179,7 @@ def _linearised(found: Estimate, read: _Paired, codes: npt.NDArray[np.int64], sl
     )
     moved = np.bincount(codes, -np.linalg.inv(slopes)[0] @ equations / n)
     units = found.n_units
-    half = float(norm.ppf(0.5 + found.confidence / 2)) * float(np.sqrt(units / (units - 1) * np.sum(moved**2)))
+    half = float(ndtri(0.5 + found.confidence / 2)) * float(np.sqrt(units / (units - 1) * np.sum(moved**2)))
     low, high = (float(_sigmoid(np.array(theta + side * half))) for side in (-1, 1))
     return replace(found, low=low, high=high, method="linearised")
 

@@ -185,8 +185,7 @@ def _auroc_block(ranked: RankedVerdicts, weights: Floats) -> Floats:
 
 def _delong(point: Estimate, ranked: RankedVerdicts) -> Estimate:
     """A normal interval of logit A from the placements of each reason, added up by unit."""
-    from scipy.special import expit, logit
-    from scipy.stats import norm
+    from scipy.special import expit, logit, ndtri
 
     if point.n_units < 2:
         return replace(point, note=f"no interval: one unit ({point.unit}) only")
@@ -197,7 +196,7 @@ def _delong(point: Estimate, ranked: RankedVerdicts) -> Estimate:
     variance = point.n_units / (point.n_units - 1) * float(np.sum(by_unit**2))
     if variance <= 0:
         return replace(point, note="no interval: the placements do not vary")
-    half = float(norm.ppf(0.5 + point.confidence / 2)) * np.sqrt(variance) / (point.value * (1 - point.value))
+    half = float(ndtri(0.5 + point.confidence / 2)) * np.sqrt(variance) / (point.value * (1 - point.value))
     centre = float(logit(point.value))
     return replace(point, low=float(expit(centre - half)), high=float(expit(centre + half)))
 

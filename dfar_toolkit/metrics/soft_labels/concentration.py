@@ -145,7 +145,7 @@ def _minimum(votes: _Votes, low: float, high: float) -> float:
 
 
 def _with_interval(found: Estimate, votes: _Votes, x: float) -> Estimate:
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     curve, units = _curvature(votes, x), found.n_units
     if units < 2:
@@ -154,7 +154,7 @@ def _with_interval(found: Estimate, votes: _Votes, x: float) -> Estimate:
         return replace(found, note=_joined(found.note, "no interval: the likelihood is flat in s"))
     slopes = np.bincount(votes.group, weights=_slopes(votes, x))
     deviation = math.sqrt(float((slopes**2).sum()) * units / (units - 1)) / curve
-    half = float(norm.ppf(0.5 + found.confidence / 2)) * deviation
+    half = float(ndtri(0.5 + found.confidence / 2)) * deviation
     return replace(found, low=math.exp(x - half), high=math.exp(x + half))
 
 

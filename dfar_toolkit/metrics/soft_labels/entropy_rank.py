@@ -132,13 +132,13 @@ def _above(x: Floats, weight: Floats) -> Floats:
 
 
 def _with_interval(found: Estimate, by_unit: Floats) -> Estimate:
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     units = found.n_units
     if units < 4 or 1 - abs(found.value) <= _EQUAL:
         why = f"no interval: {units} {found.unit} only" if units < 4 else "no interval: the value is at its limit"
         return replace(found, note="; ".join(filter(None, [found.note, why])))
     deviation = math.sqrt(float((by_unit**2).sum()) * units / (units - 1)) / found.n
-    half = float(norm.ppf(0.5 + found.confidence / 2)) * deviation / (1 - found.value**2)
+    half = float(ndtri(0.5 + found.confidence / 2)) * deviation / (1 - found.value**2)
     z = math.atanh(found.value)
     return replace(found, low=math.tanh(z - half), high=math.tanh(z + half))
