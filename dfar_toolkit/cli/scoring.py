@@ -28,6 +28,8 @@ from dfar_toolkit.cli.printing import interval, number, percent, print_json, pri
 if TYPE_CHECKING:
     import polars as pl
 
+    from dfar_toolkit.journeys.lewidi_scores import LewidiScored
+
 _COUNTS: Final = ("missing_outputs", "failed_outputs", "no_gold")
 _TITLES: Final = {
     "labels": "Labels", "bias": "Answers by label", "ordinal": "Ordered labels", "soft": "Distributions of votes",
@@ -69,6 +71,12 @@ def score(
     n_boot: Draws = 2000,
     seed: Seed = 0,
     separator: Separator = None,
+    lewidi: Annotated[
+        bool, typer.Option("--lewidi", help="The official metrics of the LeWiDi shared tasks, both tasks, instead.")
+    ] = False,
+    submission: Annotated[
+        Path | None, typer.Option(help="With --lewidi: write the submission files into this folder.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every metric, every reference, rows per label.")] = False,
     json: Json = False,
 ) -> None:
@@ -78,12 +86,24 @@ def score(
     """
     from dfar_toolkit.journeys.scores import score_file
 
+    reading = reading_options(file_format, by_position, method, run_id)
+    if lewidi:
+        from dfar_toolkit.journeys.lewidi_scores import score_lewidi
+
+        found = score_lewidi(
+            outputs, items, submission_dir=submission, split=split, label_map=parsed_label_map(map_labels),
+            reading=reading, confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
+        )  # fmt: skip
+        _print_lewidi(found, percent(confidence), json)
+        return
+    if submission is not None:
+        usage("--submission is for --lewidi")
     unknown = [p for p in part or () if p not in _TITLES]
     if unknown:
         usage(f"--part must be among {', '.join(_TITLES)}, found {unknown[0]!r}")
     scored = score_file(
         outputs, items=items, judgements=judgements, judge_models=judge_model or (), parts=part, split=split,
-        label_map=parsed_label_map(map_labels), reading=reading_options(file_format, by_position, method, run_id),
+        label_map=parsed_label_map(map_labels), reading=reading,
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
     )  # fmt: skip
     if judgements is not None:
@@ -96,6 +116,22 @@ def score(
         print_table(header, cells, title=title)
     if left_out:
         say(f"left out of these tables: {left_out} further metrics and rows per label (--all or --json)")
+
+
+def _print_lewidi(found: LewidiScored, coverage: str, json: bool) -> None:
+    for note in found.notes:
+        say(note)
+    if json:
+        print_json(found.table.to_dicts())
+    else:
+        rows = [
+            [r["split"], r["run_id"], r["task"], r["metric"], r["predictor"], number(r["value"]),
+             interval(r["low"], r["high"]), r["n"], r["note"]]
+            for r in found.table.iter_rows(named=True)
+        ]  # fmt: skip
+        print_table(["split", "run", "task", "metric", "predictor", "value", f"{coverage} interval", "n", "note"], rows)
+    for path in found.submission:
+        say(f"wrote {path}")
 
 
 def _print_parts(table: pl.DataFrame, everything: bool, coverage: str) -> int:

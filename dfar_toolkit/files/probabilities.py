@@ -33,12 +33,19 @@ def ordered_probabilities(
         TableError: An option is missing or unknown, a number is not between 0 and 1, or a row adds up to more than 1.
     """
     options = dict(zip(questions["question"], questions["options"], strict=True))
+    kinds = dict(zip(questions["question"], questions["kind"].cast(pl.String), strict=True))
     unknown = [q for q in frame["question"].unique().sort() if q not in options]
     if unknown:
         raise TableError(f"{where}: unknown question {unknown[0]!r}; the items have {', '.join(map(repr, options))}.")
     numbered = frame.with_row_index("row_in_file")
     parts = [
-        _one_question(part, wanted=list(options[str(question)]), where=where, label_map=label_map)
+        _one_question(
+            part,
+            wanted=list(options[str(question)]),
+            where=where,
+            label_map=label_map,
+            many=kinds[str(question)] == "set",
+        )
         for (question,), part in numbered.group_by("question", maintain_order=True)
     ]
     return pl.concat(parts, how="diagonal_relaxed").sort("row_in_file").drop("row_in_file") if parts else frame
@@ -53,10 +60,11 @@ def most_probable() -> pl.Expr:
 
 
 def _one_question(
-    part: pl.DataFrame, *, wanted: Sequence[str], where: str, label_map: Mapping[str, str] | None
+    part: pl.DataFrame, *, wanted: Sequence[str], where: str, label_map: Mapping[str, str] | None, many: bool
 ) -> pl.DataFrame:
+    """One question's rows; ``many``: each option has a probability of its own, as several may hold at once."""
     by_option = _by_option(part, wanted=wanted, where=where, label_map=label_map)
-    _check(by_option, part["item_id"], wanted=wanted, where=where)
+    _check(by_option, part["item_id"], wanted=wanted, where=where, many=many)
     given = pl.any_horizontal(pl.all().is_not_null())
     listed = by_option.select(pl.when(given).then(pl.concat_list(wanted)).otherwise(None).alias("label_probs"))
     named = pl.lit(list(wanted), dtype=pl.List(pl.String)).alias("options")
@@ -196,7 +204,7 @@ def _keys(texts: pl.Series, where: str) -> list[str]:
     return [field.name for field in inferred.fields]
 
 
-def _check(by_option: pl.DataFrame, item_ids: pl.Series, *, wanted: Sequence[str], where: str) -> None:
+def _check(by_option: pl.DataFrame, item_ids: pl.Series, *, wanted: Sequence[str], where: str, many: bool) -> None:
     some, every = (f(pl.all().is_not_null()) for f in (pl.any_horizontal, pl.all_horizontal))
     incomplete = by_option.select((some & ~every).alias("bad"))["bad"]
     if incomplete.any():
@@ -213,7 +221,7 @@ def _check(by_option: pl.DataFrame, item_ids: pl.Series, *, wanted: Sequence[str
         )
     total = by_option.select(pl.sum_horizontal(pl.all().cast(pl.Float64)).alias("total"))["total"]
     over = total > 1 + _ROUNDING
-    if over.any():
+    if over.any() and not many:
         at = int(over.arg_max() or 0)
         raise TableError(
             f"{where}: label_probs of item {item_ids[at]} must add up to 1 at most, found {total[at]:.6g}; "

@@ -12,7 +12,7 @@ from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines
 from dfar_toolkit.metrics.comparison import Comparison, compare
-from dfar_toolkit.scoring import confusions, score
+from dfar_toolkit.scoring import PARTS, confusions, score
 
 ORDERED_KINDS = ("ordinal", "interval", "ratio")
 
@@ -112,11 +112,14 @@ def score_file(
     read = read_any_outputs(outputs, folder, reading=reading, label_map=label_map, split=split, separator=separator)
     for line in reading_lines(outputs, read) if said else ():
         said(line)  # type: ignore[misc]
+    kind = str(folder.questions["kind"][0])
+    if kind == "set":  # each option has a share of its own: no distribution over the options
+        parts = [p for p in parts or PARTS if p not in ("soft", "ceiling", "calibration")]
     table = score(
         read.outputs,
         folder.items,
         options=folder.options,
-        ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
+        ordered=kind in ORDERED_KINDS,
         judgements=judged,
         judge_models=[*judge_models, *_models_among(folder)],
         annotations=folder.annotations,

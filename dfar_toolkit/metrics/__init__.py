@@ -58,6 +58,7 @@ from dfar_toolkit.metrics.comparing.equivalence import equivalence_p
 from dfar_toolkit.metrics.comparing.many_runs import ManyRuns, compare_many
 from dfar_toolkit.metrics.comparing.rank_stability import rank_stability
 from dfar_toolkit.metrics.comparing.seeds import seed_difference
+from dfar_toolkit.metrics.comparing.unpaired_counts import mcnemar_bounds
 from dfar_toolkit.metrics.comparing.win_tie_loss import win_tie_loss
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.confusion import confusion_matrix, precision_recall_f1
@@ -78,6 +79,8 @@ from dfar_toolkit.metrics.judging.ppi_power import PredictionPoweredPlan, ppi_po
 from dfar_toolkit.metrics.judging.prediction_powered import prediction_powered_rate
 from dfar_toolkit.metrics.judging.rating_versus_ranking import rating_ranking_consistency
 from dfar_toolkit.metrics.judging.rogan_gladen import rogan_gladen, rogan_gladen_rate
+from dfar_toolkit.metrics.lewidi import LewidiPredictions, lewidi_scores
+from dfar_toolkit.metrics.lewidi_tasks import LEWIDI_TASKS
 from dfar_toolkit.metrics.misalignment import misalignment_rate, misalignment_table
 from dfar_toolkit.metrics.one_more_annotator import as_annotator
 from dfar_toolkit.metrics.ordinal import (
@@ -89,6 +92,7 @@ from dfar_toolkit.metrics.ordinal import (
 )
 from dfar_toolkit.metrics.ordinal_accuracy import accuracy_within
 from dfar_toolkit.metrics.paired import mcnemar_test, sign_flip_test
+from dfar_toolkit.metrics.perspectivist import error_rate, normalised_absolute_distance
 from dfar_toolkit.metrics.reasons.constraints import constraint_table, parse_constraints
 from dfar_toolkit.metrics.reasons.copying import duplicated_reason_share, reason_copying
 from dfar_toolkit.metrics.reasons.coverage import reason_coverage
@@ -125,8 +129,10 @@ from dfar_toolkit.metrics.soft_labels.transport import wasserstein_distance
 from dfar_toolkit.metrics.soft_labels.votes import votes_of_ratings
 
 __all__ = [
+    "LEWIDI_TASKS",
     "AltTest",
     "Comparison",
+    "LewidiPredictions",
     "ManyRuns",
     "Measured",
     "PredictionPoweredPlan",
@@ -177,6 +183,7 @@ __all__ = [
     "entropy_error",
     "entropy_rank_correlation",
     "equivalence_p",
+    "error_rate",
     "error_taxonomy",
     "excess_aurc",
     "expected_calibration_error",
@@ -206,11 +213,13 @@ __all__ = [
     "label_shares",
     "length_controlled_win_rate",
     "length_shortcut",
+    "lewidi_scores",
     "macro_f1",
     "majority_baseline",
     "manhattan_distance",
     "matthews_correlation",
     "maximum_calibration_error",
+    "mcnemar_bounds",
     "mcnemar_test",
     "mean_absolute_error",
     "mean_signed_error",
@@ -220,6 +229,7 @@ __all__ = [
     "misalignment_prediction_powered",
     "misalignment_rate",
     "misalignment_table",
+    "normalised_absolute_distance",
     "option_mass",
     "option_mass_below_half",
     "ordinal_table",

@@ -63,7 +63,7 @@ def fair_coin_tail(k: int, n: int) -> float:
     if k < 0:
         return 0.0
     if n <= _EXACT:
-        return sum(math.comb(n, j) for j in range(min(k, n) + 1)) / 2**n
+        return sum(math.comb(n, j) for j in range(min(k, n) + 1)) / (1 << n)
     from scipy.special import bdtr
 
     return float(bdtr(k, n, 0.5))

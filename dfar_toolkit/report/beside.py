@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dfar_toolkit.report.cells import count_text, finite, interval_text, value_text
@@ -14,12 +14,13 @@ from dfar_toolkit.report.table import Table
 class Beside(NamedTuple):
     """A column beside the numbers: its heading, and the rows that stand in it by the place of the number.
 
-    ``interval`` adds a column with their intervals.
+    ``interval`` adds a column with their intervals; ``shown`` writes a value.
     """
 
     heading: str
-    rows: dict[tuple[str, ...], Row]
+    rows: Mapping[tuple[str, ...], Row]
     interval: bool = False
+    shown: Callable[[object], str] = value_text
 
 
 def by_place(rows: Iterable[Row], by: Sequence[str]) -> dict[tuple[str, ...], Row]:
@@ -78,7 +79,7 @@ def _line(row: Row, by: Sequence[str], besides: Sequence[Beside], notes: SharedN
     line = [*place, value_text(row.get("value")), interval_text(row.get("low"), row.get("high"))]
     for beside in besides:
         other = beside.rows.get(place)
-        line.append("" if other is None else value_text(other.get("value")))
+        line.append("" if other is None else beside.shown(other.get("value")))
         if beside.interval:
             line.append("" if other is None else interval_text(other.get("low"), other.get("high")))
     note = notes.own(row)

@@ -98,12 +98,35 @@ def estimates_table(
     return Table(caption, tuple(columns[i] for i in kept), cells, frozenset({first, first + 1, first + 2}), folded)
 
 
+def p_text(value: object) -> str:
+    """A p-value in three digits, or a dash where there is none.
+
+    Example:
+        >>> p_text(0.000123), p_text(None)
+        ('0.000123', '–')
+    """
+    return f"{value:.3g}" if finite(value) else _NONE
+
+
 def confidence_line(rows: Iterable[Mapping[str, object]]) -> str:
-    """How much the intervals cover, in words, from the rows themselves."""
+    """How much the intervals cover, in words, from the rows themselves, and where it says what they are over."""
+    covered = confidence_text(rows)
+    if not covered.startswith("Intervals"):
+        return covered
+    over = 'the column "over" says over which units, and by which method'
+    return f"{covered[:-1]}; {over}." if covered != "Intervals." else f"Intervals: {over}."
+
+
+def confidence_text(rows: Iterable[Mapping[str, object]]) -> str:
+    """How much the intervals cover, in words, from the rows themselves.
+
+    Example:
+        >>> confidence_text([{"low": 0.1, "high": 0.2, "confidence": 0.9}]), confidence_text([])
+        ('Intervals of 90 %.', 'No intervals are given.')
+    """
     drawn = [r for r in rows if finite(r.get("low")) and finite(r.get("high"))]
     if not drawn:
         return "No intervals are given."
     widths = (f"{r['confidence']:.0%}".replace("%", " %") for r in drawn if finite(r.get("confidence")))
     listed = " or ".join(dict.fromkeys(widths))
-    over = 'the column "over" says over which units, and by which method'
-    return f"Intervals of {listed}; {over}." if listed else f"Intervals: {over}."
+    return f"Intervals of {listed}." if listed else "Intervals."

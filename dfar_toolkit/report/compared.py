@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dfar_toolkit.report.cells import count_text, estimate_cells, finite
+from dfar_toolkit.report.cells import count_text, estimate_cells, finite, p_text
 from dfar_toolkit.report.document import Comparison, plain_text
 from dfar_toolkit.report.shared_notes import SharedNotes, shared_notes
 from dfar_toolkit.report.table import Section, Table
@@ -28,7 +28,7 @@ def _tables(pair: Comparison, shared: SharedNotes) -> list[Table]:
     for r in pair.differences.to_dicts():
         subset = plain_text(r.get("subset"))
         value, interval, n, over, note = estimate_cells(r | {"note": shared.own(r)})
-        p = f"{r['p_value']:.3g}" if finite(r.get("p_value")) else "–"
+        p = p_text(r.get("p_value"))
         test = plain_text(r.get("test")) if finite(r.get("p_value")) else ""
         rows.append((subset, plain_text(r.get("metric")), value, interval, n, over, p, test, note))
     columns = ("subset", "metric", "difference", "interval", "n", "over", "p", "test", "note")

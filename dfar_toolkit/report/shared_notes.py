@@ -86,7 +86,7 @@ def shared_notes(rows: Iterable[Row], by: Sequence[str]) -> SharedNotes:
     return SharedNotes(tuple(by), shared)
 
 
-def with_over(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
+def with_over(rows: Iterable[Row], by: Sequence[str], *, what: str = "intervals") -> list[Row]:
     """The rows with what their intervals are over as a part of the note, to be shared like any other.
 
     Where all intervals of a place are over the same, rows without an interval say so too: nothing sets them apart.
@@ -104,7 +104,7 @@ def with_over(rows: Iterable[Row], by: Sequence[str]) -> list[Row]:
     for row in listed:
         known = found[_place(row, by)] - {""}
         over = next(iter(known)) if len(known) == 1 else over_text(row)
-        said = [*note_parts(row), *([f"intervals over {over}"] if over else [])]
+        said = [*note_parts(row), *([f"{what} over {over}"] if over else [])]
         made.append({**row, "note": _PARTS.join(said)})
     return made
 
