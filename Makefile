@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 DEMO ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint format view bench docs clean
+.PHONY: help demo test slow harnesses lint format view bench docs clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 12
@@ -49,6 +49,13 @@ $(VENV)/.spark: $(VENV)/.dev
 slow: $(VENV)/.spark  ## What takes too long for every change; its Spark tests need Java
 	$(BIN)/python -m pytest -m slow
 
+$(VENV)/.harnesses: $(VENV)/.dev
+	$(INSTALL) -e '.[dev,harnesses]'
+	@touch $@
+
+harnesses: $(VENV)/.harnesses  ## Our metrics inside inspect_ai, lm-evaluation-harness, evaluate and the Trainer
+	DFAR_HARNESSES=1 $(BIN)/python -m pytest -m slow tests/metrics/test_adapters_in_harnesses.py
+
 format: $(VENV)/.dev  ## Put the code into ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -61,6 +68,7 @@ bench: $(VENV)/.dev  ## Benchmarks against peers in the same run
 	$(BIN)/python benchmarks/agreement_coverage_more.py
 	$(BIN)/python benchmarks/label_models.py
 	$(BIN)/python benchmarks/near_duplicates.py
+	$(BIN)/python benchmarks/score_outputs.py
 	$(BIN)/python benchmarks/startup.py
 
 docs: $(VENV)/.dev  ## Write docs/cli.md from the commands' help

@@ -18,6 +18,8 @@ from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.files.swap import write_error
 from dfar_toolkit.journeys.annotator_view import annotator_view
 from dfar_toolkit.journeys.outputs import read_runs
+from dfar_toolkit.journeys.reliability import reliability_of_runs
+from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.comparison import compare
 from dfar_toolkit.report.document import Comparison, ReportData
 from dfar_toolkit.report.facts import data_facts
@@ -32,6 +34,7 @@ def report_on(
     outputs: Sequence[Path] = (),
     *,
     judgements: Path | None = None,
+    judge_models: Sequence[str] = (),
     protocol: Path | None = None,
     out: Path,
     split: Sequence[str] | None = None,
@@ -47,6 +50,7 @@ def report_on(
         items: The items folder.
         outputs: Runs to score; every pair of them is compared.
         judgements: Good/Bad judgements of the runs' reasons.
+        judge_models: Judges that are models, beside those that the items folder calls so.
         protocol: How the judging was done (YAML), printed with the misalignment rates.
         out: The HTML page; ``.md`` and ``.json`` take its name.
         split: Splits to score; by default those that occur in the outputs.
@@ -63,8 +67,8 @@ def report_on(
         TableError: A file is not what it must be.
     """
     data = report_data(
-        items, outputs, judgements=judgements, protocol=protocol, split=split, label_map=label_map,
-        separator=separator, confidence=confidence, n_boot=n_boot, seed=seed,
+        items, outputs, judgements=judgements, judge_models=judge_models, protocol=protocol, split=split,
+        label_map=label_map, separator=separator, confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
     texts = {out: html(data), out.with_suffix(".md"): markdown(data), out.with_suffix(".json"): json_document(data)}
     write_whole(texts)
@@ -98,6 +102,7 @@ def report_data(
     outputs: Sequence[Path] = (),
     *,
     judgements: Path | None = None,
+    judge_models: Sequence[str] = (),
     protocol: Path | None = None,
     split: Sequence[str] | None = None,
     label_map: Mapping[str, str] | None = None,
@@ -112,15 +117,17 @@ def report_data(
     if judgements and not outputs:
         raise TableError(f"{judgements}: judgements are about outputs; give the outputs files as well.")
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
-    scores = pl.DataFrame()
+    scores, reliability = pl.DataFrame(), pl.DataFrame()
     confusion: dict[str, pl.DataFrame] = {}
     options = folder.options
     if outputs:
         stacked = pl.concat(runs.values(), how="diagonal_relaxed")
         scores = score(
-            stacked, folder.items, options=options, judgements=judged, annotations=folder.annotations, split=split,
-            confidence=confidence, n_boot=n_boot, seed=seed,
+            stacked, folder.items, options=options, ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
+            judgements=judged, judge_models=[*judge_models, *_models_among(folder)], annotations=folder.annotations,
+            split=split, confidence=confidence, n_boot=n_boot, seed=seed,
         )  # fmt: skip
+        reliability = reliability_of_runs(stacked, folder.items, options=options, split=split, confidence=confidence)
         cells = confusions(stacked, folder.items, options=options, split=split)
         everything = cells.filter(pl.col("subset") == "all")
         confusion = {str(run): part for (run,), part in everything.group_by("run_id", maintain_order=True)}
@@ -143,11 +150,17 @@ def report_data(
         pairs=people.pairs,
         disagreement=people.disagreement,
         scores=scores,
+        reliability=reliability,
         confusions=confusion,
         comparisons=[Comparison(c.run_a, c.run_b, c.differences, c.right_wrong) for c in compared],
         protocol=read_protocol(protocol),
         footer=_footer(n_boot, seed),
     )
+
+
+def _models_among(folder: ItemsFolder) -> list[str]:
+    """Raters of the folder that are models."""
+    return folder.raters.filter(pl.col("kind").cast(pl.String) == "model")["annotator_id"].to_list()
 
 
 def _footer(n_boot: int, seed: int) -> tuple[str, ...]:

@@ -34,13 +34,12 @@ def answer_shares_section(scores: pl.DataFrame) -> Section:
     if not found:
         return Section("bias", _TITLE, (), ())
     place = _PLACE[:2]
-    shares = with_over(_of(found, "predicted_share", "top_answer_share"), place)
-    differences = with_over(_of(found, "share_difference"), place, what="differences")
+    differences = _of(found, "share_difference")
+    shares = with_over(_of(found, "predicted_share", "top_answer_share"), place, {"differences": differences})
     notes = shared_notes(shares, place)
     tables = [_verdicts(found, shares, notes), _by_label(found, shares, differences, notes), _further(found, notes)]
     collapsed = [_collapse(r) for r in found if _is_collapse(r)]
-    lines = dict.fromkeys([*notes.lines(), *shared_notes(differences, place).lines()])
-    text = (_TEXT, *collapsed, confidence_text(found), *lines)
+    text = (_TEXT, *collapsed, confidence_text(found), *notes.lines())
     return Section("bias", _TITLE, text, tuple(t for t in (*tables, *notes.tables()) if t.rows))
 
 

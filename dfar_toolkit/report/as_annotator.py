@@ -7,12 +7,14 @@ from typing import Final
 import polars as pl
 
 from dfar_toolkit.report.beside import Beside, beside_table, by_place
-from dfar_toolkit.report.cells import confidence_text
+from dfar_toolkit.report.cells import confidence_text, estimates_table
 from dfar_toolkit.report.score_parts import rows_of
-from dfar_toolkit.report.shared_notes import Row, shared_notes, with_over
+from dfar_toolkit.report.scored import score_cells
+from dfar_toolkit.report.shared_notes import Row, gathered_notes, with_over
 from dfar_toolkit.report.table import Section
 
-PEOPLE_HEADLINES: Final = ("kappa_run", "alpha_with_run", "alt_test_winning_rate", "alt_test_advantage")
+PEOPLE_HEADLINES: Final = ("kappa_run", "alpha_with_run")
+_TEST: Final = "alt_test_"
 # What the run gets, and the rows of people alone and of the difference that stand beside it.
 _PEOPLE: Final = {"kappa_people": "kappa_run", "pair_alpha_people": "pair_alpha_run", "alpha_people": "alpha_with_run"}
 _DIFFERENCE: Final = {
@@ -28,22 +30,24 @@ _TEXT: Final = (
 
 def as_annotator_section(scores: pl.DataFrame) -> Section:
     """The run beside people; empty where no item has ratings of two known people."""
-    rows = with_over(rows_of(scores, "people"), _PLACE[:2])
-    own = [r for r in rows if r.get("metric") not in (*_PEOPLE, *_DIFFERENCE)]
-    if not own:
+    found = rows_of(scores, "people")
+    if not found:
         return Section("people", _TITLE, (), ())
+    tests = [r for r in found if str(r.get("metric")).startswith(_TEST)]
+    rows = with_over((r for r in found if r not in tests), _PLACE[:2])
+    own = [r for r in rows if r.get("metric") not in (*_PEOPLE, *_DIFFERENCE)]
     besides = [Beside("people", _beside(rows, _PEOPLE), True), Beside("difference", _beside(rows, _DIFFERENCE), True)]
-    notes = shared_notes(own, _PLACE[:2])
     first = [r for r in own if r.get("metric") in PEOPLE_HEADLINES]
     further = [r for r in own if r.get("metric") not in PEOPLE_HEADLINES]
+    notes = gathered_notes(first, _PLACE[:2])
+    head, caption = ("run", "subset", "metric"), "Further agreement with people"
     tables = [
         beside_table(first, _PLACE, besides, notes, value="run"),
-        beside_table(
-            further, _PLACE, besides, notes, value="run", caption="Further agreement with people", folded=True
-        ),
+        estimates_table(head, score_cells(tests, head), caption="Alternative annotator test"),
+        beside_table(further, _PLACE, besides, notes, value="run", caption=caption, folded=True),
         *notes.tables(),
     ]
-    text = (_TEXT, confidence_text(rows), *notes.lines())
+    text = (_TEXT, confidence_text(found), *notes.lines())
     return Section("people", _TITLE, text, tuple(t for t in tables if t.rows))
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dfar_toolkit.report.cells import count_text, finite, interval_text, value_text
-from dfar_toolkit.report.document import plain_text
-from dfar_toolkit.report.shared_notes import Row, SharedNotes
+from dfar_toolkit.report.shared_notes import Row, SharedNotes, place_of
 from dfar_toolkit.report.table import Table
 
 
@@ -32,7 +31,7 @@ def by_place(rows: Iterable[Row], by: Sequence[str]) -> dict[tuple[str, ...], Ro
     """
     found: dict[tuple[str, ...], Row] = {}
     for row in rows:
-        found.setdefault(tuple(plain_text(row.get(c)) for c in by), row)
+        found.setdefault(place_of(row, by), row)
     return found
 
 
@@ -46,7 +45,7 @@ def beside_table(
     caption: str = "",
     folded: bool = False,
 ) -> Table:
-    """A line per row: what tells it apart, its value and interval, the others beside it, n and what is left of the note.
+    """A line per row: what tells it apart, value and interval, the others beside it, n, and what is left of the note.
 
     Args:
         rows: Rows with Estimate's fields.
@@ -75,7 +74,7 @@ def beside_table(
 
 
 def _line(row: Row, by: Sequence[str], besides: Sequence[Beside], notes: SharedNotes) -> list[str]:
-    place = tuple(plain_text(row.get(c)) for c in by)
+    place = place_of(row, by)
     line = [*place, value_text(row.get("value")), interval_text(row.get("low"), row.get("high"))]
     for beside in besides:
         other = beside.rows.get(place)

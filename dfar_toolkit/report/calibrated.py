@@ -7,9 +7,8 @@ from typing import Final
 
 import polars as pl
 
-from dfar_toolkit.report.beside import beside_table
 from dfar_toolkit.report.cells import (
-    confidence_text,
+    confidence_line,
     estimate_cells,
     estimates_table,
     interval_text,
@@ -17,7 +16,8 @@ from dfar_toolkit.report.cells import (
 )
 from dfar_toolkit.report.document import plain_text
 from dfar_toolkit.report.score_parts import rows_of
-from dfar_toolkit.report.shared_notes import Row, shared_notes, with_over
+from dfar_toolkit.report.scored import score_cells
+from dfar_toolkit.report.shared_notes import Row, shared_notes
 from dfar_toolkit.report.table import Section, Table
 
 CALIBRATION_HEADLINES: Final = (
@@ -30,22 +30,31 @@ _TEXT: Final = (
     "error against the majority's label stands below by its name, without an interval, beside what a calibrated model "
     "would get."
 )
+_CURVE: Final = (
+    "Each dot is a bin of items: the mean probability of the run's most probable answer against the share of people "
+    "who gave that answer, with its interval. On the dashed line both are the same. A calibrated run stays in the "
+    "shade, in each bin apart with the chance of an interval; there is none where people were of one mind on all items."
+)
 
 
 def calibration_section(scores: pl.DataFrame, curves: pl.DataFrame) -> Section:
     """Calibration measures and, folded, the bins of the reliability curves; empty where no run gave probabilities."""
-    rows = with_over(rows_of(scores, "calibration"), _PLACE[:2])
+    rows = rows_of(scores, "calibration")
     notes = shared_notes(rows, _PLACE[:2])
-    first = [r for r in rows if r.get("metric") in CALIBRATION_HEADLINES]
-    further = [r for r in rows if r.get("metric") not in CALIBRATION_HEADLINES]
+    own = [{**r, "note": notes.own(r)} for r in rows]
+    first = [r for r in own if r.get("metric") in CALIBRATION_HEADLINES]
+    further = [r for r in own if r.get("metric") not in CALIBRATION_HEADLINES]
+    head = ("run", "subset", "metric")
+    caption = "Further measures of calibration"
     tables = [
-        beside_table(first, _PLACE, [], notes),
-        beside_table(further, _PLACE, [], notes, caption="Further measures of calibration", folded=True),
+        estimates_table(head, score_cells(first, head)),
+        estimates_table(head, score_cells(further, head), caption=caption, folded=True),
         _bins(curves.to_dicts()),
         *notes.tables(),
     ]
-    text = (_TEXT, confidence_text(rows), *notes.lines()) if rows else ()
-    return Section("calibration", _TITLE, text, tuple(t for t in tables if t.rows))
+    text = [_TEXT, confidence_line(rows), *notes.lines()] if rows else []
+    text += [_CURVE] if curves.width else []
+    return Section("calibration", _TITLE, tuple(text), tuple(t for t in tables if t.rows))
 
 
 def _bins(rows: Sequence[Row]) -> Table:

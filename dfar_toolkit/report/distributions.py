@@ -9,13 +9,14 @@ import polars as pl
 
 from dfar_toolkit.report.beside import Beside, beside_table, by_place
 from dfar_toolkit.report.ceilings import best_of_runs, ceiling_tables, limit_notes, limits_of, shares_of
-from dfar_toolkit.report.cells import confidence_text, finite
+from dfar_toolkit.report.cells import confidence_text, finite, value_text
+from dfar_toolkit.report.document import plain_text
 from dfar_toolkit.report.score_parts import rows_of
-from dfar_toolkit.report.shared_notes import Row, SharedNotes, shared_notes, with_over
+from dfar_toolkit.report.shared_notes import Row, SharedNotes, gathered_notes, with_over
 from dfar_toolkit.report.table import Section, Table
 
 SOFT_HEADLINES: Final = (
-    "soft_cross_entropy", "brier_score_unbiased", "total_variation", "entropy_correlation", "option_mass",
+    "soft_cross_entropy", "brier_score_unbiased", "total_variation", "entropy_correlation",
 )  # fmt: skip
 REFERENCES: Final = ("uniform", "corpus_mean", "hard_majority", "perfect_model")
 _TITLE: Final = "Distributions of votes"
@@ -36,16 +37,26 @@ def distributions_section(scores: pl.DataFrame) -> Section:
     """Soft scores with their references in columns, and ceilings; empty where votes are not known."""
     soft, ceilings = rows_of(scores, "soft"), rows_of(scores, "ceiling")
     own = with_over((r for r in soft if r.get("predictor") is None), _PLACE[:2])
-    notes = shared_notes(own, _PLACE[:2])
+    notes = gathered_notes((r for r in own if r.get("metric") in SOFT_HEADLINES), _PLACE[:2])
     tables = [*_scores(own, _besides(soft, ceilings), notes), *ceiling_tables(ceilings), *notes.tables()]
     if not tables:
         return Section("distributions", _TITLE, (), ())
     references = [r for r in soft if r.get("predictor") in REFERENCES]
-    text = [_TEXT if own else _CEILINGS, confidence_text([*own, *ceilings]), *notes.lines()]
+    text = [_TEXT if own else _CEILINGS, confidence_text([*own, *ceilings]), *notes.lines(), *_masses(own)]
     text += [_DASH] if any(not finite(r.get("value")) for r in references) else []
     text += limit_notes(limits_of(ceilings)).lines()
     # What opens on demand stands last.
     return Section("distributions", _TITLE, tuple(text), tuple(sorted(tables, key=lambda t: t.folded)))
+
+
+def _masses(own: Sequence[Row]) -> list[str]:
+    """What the options got before the probabilities were renormalised, one line."""
+    rows = [r for r in own if r.get("metric") == "option_mass" and finite(r.get("value"))]
+    values = [value_text(r.get("value")) for r in rows]
+    places = [f"{plain_text(r.get('run_id'))} ({plain_text(r.get('subset'))})" for r in rows]
+    alike = f"{values[0]} in every row" if len(set(values)) == 1 else ""
+    told = alike or ", ".join(f"{place} {value}" for place, value in zip(places, values, strict=True))
+    return [f"Probability that fell on the options, before it was made to sum to 1: {told}."] if rows else []
 
 
 def _besides(soft: Sequence[Row], ceilings: Sequence[Row]) -> list[Beside]:

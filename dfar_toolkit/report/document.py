@@ -39,7 +39,10 @@ class ReportData:
         annotators_note: Why there are none, where that is so.
         pairs: Rows of the same question, ``rater_a, rater_b, value`` (Cohen's kappa).
         disagreement: Its items in bins of how far two people part over them, ``disagreement, items``.
-        scores: Rows ``run_id, subset, metric, label`` and the fields of ``Estimate``.
+        scores: Rows ``run_id, subset, metric, label`` and the fields of ``Estimate``; with the columns ``part`` and
+            ``predictor`` of a table of all scores, each part has a section of its own.
+        reliability: Per run the bins of its reliability curve, ``run_id, bin_low, bin_high, mean_predicted, band_low,
+            band_high`` and the fields of ``Estimate``: the observed share.
         confusions: Per run the cells ``gold, pred, count`` of its confusion matrix; ``pred`` null is "unparsed".
         comparisons: Pairs of runs.
         protocol: How reasons were judged (wording, what was shown, blinding, scale, judges per item).
@@ -57,6 +60,7 @@ class ReportData:
     pairs: Sequence[Mapping[str, object]] = ()
     disagreement: Sequence[Mapping[str, object]] = ()
     scores: pl.DataFrame = field(default_factory=pl.DataFrame)
+    reliability: pl.DataFrame = field(default_factory=pl.DataFrame)
     confusions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     comparisons: Sequence[Comparison] = ()
     protocol: Mapping[str, object] = field(default_factory=dict)

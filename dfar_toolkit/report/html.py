@@ -86,6 +86,7 @@ def _figures(data: ReportData) -> dict[str, list[Figure]]:
             *_drawn("disagreement", "Items by disagreement.", disagreement_plot(data.disagreement)),
         ],
         "scores": _drawn("scores", _SCORES, None if empty else scores_plot(data.scores)),
+        "calibration": list(_reliability(data)),
         "reasons": _drawn("reasons", _REASONS, None if empty else reasons_plot(data.scores)),
         "confusions": list(_confusions(data)),
     }
@@ -96,6 +97,17 @@ _SCORES = (
     "the subset's majority label would get."
 )
 _REASONS = "Misalignment rates with intervals. The dashed line is the rate of human reasons, where they were judged."
+
+
+def _reliability(data: ReportData) -> Iterable[Figure]:
+    from dfar_toolkit.report.reliability_plot import predicted_ends, reliability_plot
+
+    if not data.reliability.width:
+        return
+    ends = predicted_ends(data.reliability)
+    runs = data.reliability.partition_by("run_id", as_dict=True, maintain_order=True)
+    for i, ((run,), curve) in enumerate(runs.items()):
+        yield from _drawn(f"reliability{i}", f"{run}. Shade: if calibrated.", reliability_plot(curve, ends=ends))
 
 
 def _confusions(data: ReportData) -> Iterable[Figure]:

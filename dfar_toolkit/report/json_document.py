@@ -35,6 +35,7 @@ def json_document(data: ReportData) -> str:
         "further": data.further,
         "disagreement": data.disagreement,
         "scores": data.scores,
+        "reliability": data.reliability,
         "confusions": data.confusions,
         "comparisons": [
             {"run_a": c.run_a, "run_b": c.run_b, "differences": c.differences, "right_wrong": c.right_wrong}

@@ -13,7 +13,7 @@ import polars as pl
 
 from dfar_toolkit.report.cells import finite
 from dfar_toolkit.report.document import plain_text, visible
-from dfar_toolkit.report.scored import runs_without_verdicts
+from dfar_toolkit.report.reasons import runs_without_verdicts
 from dfar_toolkit.report.sections import MOST_PAIRS, confusion_cells, is_pair, severity_rank
 from dfar_toolkit.tables import HUMAN_RUN
 

@@ -7,18 +7,18 @@ from typing import Final
 
 import polars as pl
 
+from dfar_toolkit.report.automatic_reasons import automatic_notes, automatic_table
 from dfar_toolkit.report.cells import confidence_line, confidence_text, estimates_table, finite
 from dfar_toolkit.report.document import plain_text
 from dfar_toolkit.report.score_parts import rows_of
 from dfar_toolkit.report.scored import score_cells
-from dfar_toolkit.report.shared_notes import Row, shared_notes, with_over
+from dfar_toolkit.report.shared_notes import Row
 from dfar_toolkit.report.table import Section, Table
 
 JUDGE_HEADLINES: Final = (
     "judge_accuracy", "judge_kappa", "judge_sensitivity", "judge_specificity", "judge_excess_bad", "mar_judge_model",
     "mar_prediction_powered",
 )  # fmt: skip
-_PLACE: Final = ("run_id", "subset", "metric")
 _TITLE: Final = "Reasons"
 _JUDGED: Final = "The share of reasons that judges reject. Human reasons judged alike are the floor."
 _MODELS: Final = "Judge models stand apart: their verdicts never count as people's."
@@ -42,8 +42,8 @@ def reasons_section(scores: pl.DataFrame, protocol: Mapping[str, object]) -> Sec
     """Misalignment rates and the judges' agreement, judge models, automatic measures, the protocol of the judging."""
     rows = rows_of(scores, "judging")
     by_people, by_models = [r for r in rows if _judge(r) == ""], [r for r in rows if _judge(r)]
-    automatic = with_over(rows_of(scores, "reasons"), _PLACE[:2])
-    notes = shared_notes(automatic, _PLACE[:2])
+    automatic = rows_of(scores, "reasons")
+    notes = automatic_notes(automatic)
     text, tables = _judged(by_people)
     if by_models:
         text += [*([] if by_people else [confidence_line(by_models)]), _MODELS]
@@ -53,7 +53,7 @@ def reasons_section(scores: pl.DataFrame, protocol: Mapping[str, object]) -> Sec
         tables.append(Table("How reasons were judged", ("", ""), lines))
     if automatic:
         text += [_AUTOMATIC, *([] if rows else [confidence_text(automatic)]), *notes.lines()]
-        tables += [_automatic(automatic, notes), *notes.tables()]
+        tables += [automatic_table(automatic, notes), *notes.tables()]
     return Section("reasons", _TITLE, tuple(text), tuple(tables))
 
 
@@ -88,20 +88,14 @@ def _why_silent(run: str, rows: Iterable[Row]) -> str:
 
 
 def _judge_models(rows: Sequence[Row]) -> list[Table]:
-    """Each judge model against people; by error type and by length and position folded."""
-    first = [r for r in rows if r.get("metric") in JUDGE_HEADLINES and r.get("label") is None]
-    further = [r for r in rows if not (r.get("metric") in JUDGE_HEADLINES and r.get("label") is None)]
-    tables = []
-    for of, caption, folded in ((first, "Judge models", False), (further, "Further on judge models", True)):
-        typed = any(r.get("label") is not None for r in of)
-        head = ("judge", "run", "subset", "metric", *(("error type",) if typed else ()))
-        cells = [
-            [
-                _judge(r), plain_text(r.get("run_id")) or "all", *own, *([plain_text(r.get("label"))] if typed else []),
-                *numbers,
-            ]
-            for r in of
-            for (_, *own, *numbers) in [score_cells([r], _PLACE)[0]]
-        ]  # fmt: skip
-        tables.append(estimates_table(head, cells, caption=caption, folded=folded))
+    """Each judge model against people; by error type, by length and by position folded."""
+    named = [{**r, "run_id": plain_text(r.get("run_id")) or "(all runs)"} for r in rows]
+    first = [r for r in named if r.get("metric") in JUDGE_HEADLINES and r.get("label") is None]
+    further = [r for r in named if r not in first]
+    head = ("judge", "run", "subset", "metric")
+    typed = (*head, "error type") if any(r.get("label") is not None for r in further) else head
+    tables = [
+        estimates_table(head, score_cells(first, head), caption="Judge models"),
+        estimates_table(typed, score_cells(further, typed), caption="Further on judge models", folded=True),
+    ]
     return [t for t in tables if t.rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import polars as pl
 
@@ -12,9 +13,11 @@ from dfar_toolkit.report.score_parts import rows_of
 from dfar_toolkit.report.shared_notes import Row
 from dfar_toolkit.report.table import Section
 
+_COLUMNS: Final = {"run": "run_id", "judge": "predictor", "error type": "label"}
+
 
 def scores_section(scores: pl.DataFrame) -> Section:
-    """Every metric about labels, with the label mix of each subset, ordered labels by their distance; per label folded."""
+    """Every metric about labels, and of ordered labels, with the label mix of each subset; per label folded."""
     rows, ordinal = rows_of(scores, "labels"), rows_of(scores, "ordinal")
     if not rows and not ordinal:
         return Section("scores", "Scores", (), ())
@@ -32,9 +35,8 @@ def scores_section(scores: pl.DataFrame) -> Section:
 
 
 def score_cells(rows: Iterable[Row], head: Sequence[str]) -> list[list[str]]:
-    """The cells of rows of scores for :func:`estimates_table`, the column ``run`` being the row's ``run_id``."""
-    names = {"run": "run_id"}
-    return [[*(plain_text(r.get(names.get(c, c))) for c in head), *estimate_cells(r)] for r in rows]
+    """The cells of rows of scores for :func:`estimates_table`, under headings of a reader's."""
+    return [[*(plain_text(r.get(_COLUMNS.get(c, c))) for c in head), *estimate_cells(r)] for r in rows]
 
 
 def _label_mixes(rows: Iterable[Row]) -> list[str]:

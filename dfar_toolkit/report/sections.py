@@ -8,11 +8,16 @@ from typing import Final
 import polars as pl
 
 from dfar_toolkit.report.annotators import annotators_section
+from dfar_toolkit.report.answer_shares import answer_shares_section
+from dfar_toolkit.report.as_annotator import as_annotator_section
+from dfar_toolkit.report.calibrated import calibration_section
 from dfar_toolkit.report.cells import confidence_line, count_text, estimate_cells, estimates_table
 from dfar_toolkit.report.compared import comparisons_section
+from dfar_toolkit.report.distributions import distributions_section
 from dfar_toolkit.report.document import UNPARSED, ReportData, plain_text
 from dfar_toolkit.report.glossary import meanings
-from dfar_toolkit.report.scored import reasons_section, scores_section
+from dfar_toolkit.report.reasons import reasons_section
+from dfar_toolkit.report.scored import scores_section
 from dfar_toolkit.report.table import Section, Table
 
 MOST_PAIRS: Final = 300  # pairs of annotators that are listed and drawn
@@ -23,8 +28,10 @@ def sections(data: ReportData) -> list[Section]:
     """The sections of a report that have something to show, in reading order."""
     found = [
         _data(data), _findings(data), _agreement(data), annotators_section(data), scores_section(data.scores),
-        _confusions(data), comparisons_section(data.comparisons), reasons_section(data.scores, data.protocol),
-        _notes(data), glossary_section(data),
+        distributions_section(data.scores), calibration_section(data.scores, data.reliability),
+        as_annotator_section(data.scores), answer_shares_section(data.scores), _confusions(data),
+        comparisons_section(data.comparisons), reasons_section(data.scores, data.protocol), _notes(data),
+        glossary_section(data),
     ]  # fmt: skip
     return [s for s in found if s.text or s.tables]
 

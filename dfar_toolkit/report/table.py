@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Key = Literal[
-    "data", "findings", "agreement", "annotators", "scores", "confusions", "comparisons", "reasons", "notes", "glossary"
-]
+    "data", "findings", "agreement", "annotators", "scores", "distributions", "calibration", "people", "bias",
+    "confusions", "comparisons", "reasons", "notes", "glossary",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,7 @@ def test_a_task_of_lm_eval(tasks: Path) -> None:
     from lm_eval.api.model import LM
     from lm_eval.tasks import TaskManager
 
-    class Canned(LM):  # type: ignore[misc]
+    class Canned(LM):
         def loglikelihood(self, requests: Any, **_: Any) -> Any:
             return [(LIKELIHOODS[r.args[0].split()[0]]["un" in r.args[1]], False) for r in requests]
 
@@ -256,7 +256,7 @@ def test_beside_metrics_of_evaluate() -> None:
     evaluate = tool("evaluate")
     import datasets
 
-    class Hits(evaluate.Metric):  # type: ignore[misc, name-defined]
+    class Hits(evaluate.Metric):
         def _info(self) -> Any:
             features = datasets.Features({n: datasets.Value("int32") for n in ("predictions", "references")})
             return evaluate.MetricInfo(description="", citation="", features=features)

@@ -159,7 +159,7 @@ def test_scores_of_completions() -> None:
             scored(score, "fair", target)
 
 
-def sample(gold: Any, pred: Any, name: str, group: str | None = None) -> SimpleNamespace:
+def sample(gold: Any, pred: Any, name: str | None, group: str | None = None) -> SimpleNamespace:
     score = SimpleNamespace(metadata={"gold": gold, "pred": pred})
     return SimpleNamespace(score=score, sample_id=name, sample_metadata={"group": group} if group else None)
 
@@ -178,6 +178,8 @@ def test_metrics_over_all_epochs_with_the_sample_as_unit(inspect_ai: dict[str, A
     grouped = [sample(g, p, n, f"g{n[1:]}"[:2]) for g, p, n in zip(gold, pred, names, strict=True)]
     assert of_f1(grouped)["macro_f1_low"] == LOW(gold=gold, pred=pred, group=[f"g{n[1:]}"[:2] for n in names]).low
     assert isnan(of_accuracy([])["accuracy"])
+    alone = of_accuracy([sample(g, p, None) for g, p in zip(gold, pred, strict=True)])
+    assert alone["accuracy_low"] == accuracy(gold=gold, pred=pred).low
 
 
 @pytest.mark.usefixtures("inspect_ai")

@@ -128,9 +128,10 @@ def _rows(name: str, scores: Sequence[Any], counts: bool) -> pl.DataFrame:
     given = sum(g is not None for g in groups)
     if given not in (0, len(groups)):
         raise ValueError(f'inspect_metric: {given} of {len(groups)} scores have a sample with a "group"; all must')
-    units = [str(u) for u in (groups if given else [s.sample_id for s in scores])]
+    units = groups if given else [s.sample_id for s in scores]
+    known_units = None if None in units else list(map(str, units))  # scores made by hand may have no sample
     gold, pred = [m["gold"] for m in known], [m["pred"] for m in known]
-    return items_frame("inspect_metric", gold=gold, pred=pred, group=units, counts=counts)
+    return items_frame("inspect_metric", gold=gold, pred=pred, group=known_units, counts=counts)
 
 
 def _gold(targets: Sequence[str], options: Sequence[str], letters: bool) -> str:
