@@ -89,7 +89,7 @@ def join_outputs(
     frame = _crossed(answers.join(predicted, on=["run_id", "item_id"], how="left"), evaluated)
     notes = [_aside(len(rows) - len(plain), "of another condition or for one annotator set aside")]
     notes.append(_aside(len(plain) - len(first), "beside the lowest sample of each item set aside"))
-    elsewhere = plain.filter(~pl.col("item_id").is_in(evaluated["item_id"].implode()))
+    elsewhere = plain.select("item_id").join(evaluated.select("item_id"), on="item_id", how="anti")
     notes.append(_aside(len(elsewhere), "of other splits set aside"))
     if label_map:
         notes.append("labels renamed: " + ", ".join(f"{a} -> {b}" for a, b in label_map.items()))
@@ -113,8 +113,10 @@ def evaluated_items(
         TableError: A split asked for does not exist.
     """
     if split is None:
-        present = items.filter(pl.col("item_id").is_in(outputs["item_id"].unique().implode()))
-        return items.filter(pl.col("split").is_in(present["split"].unique().implode()))
+        present = items.select("item_id", "split").join(outputs.select("item_id"), on="item_id", how="semi")
+        splits = present["split"].unique()
+        whole = splits.len() == items["split"].n_unique()
+        return items if whole else items.filter(pl.col("split").is_in(splits.implode()))
     wanted = [split] if isinstance(split, str) else list(split)
     known = items["split"].unique().sort().to_list()
     absent = [s for s in wanted if s not in known]
@@ -133,7 +135,8 @@ def _question(outputs: pl.DataFrame, question: str | None) -> str:
 
 
 def _check_items(outputs: pl.DataFrame, items: pl.DataFrame) -> None:
-    strange = outputs.filter(~pl.col("item_id").is_in(items["item_id"].implode()))["item_id"].unique().sort()
+    ids = items.select("item_id")
+    strange = outputs.select("item_id").join(ids, on="item_id", how="anti")["item_id"].unique().sort()
     if len(strange):
         known = f"such as {items['item_id'][0]!r}" if len(items) else "(there are no items)"
         raise TableError(
@@ -157,7 +160,8 @@ def _golds(items: pl.DataFrame, targets: pl.DataFrame | None, question: str) -> 
 
 def _first_sample(plain: pl.DataFrame) -> pl.DataFrame:
     """One row per run and item; of several samples the one with the lowest number."""
-    first = plain.filter(pl.col("sample") == pl.col("sample").min().over("run_id", "item_id"))
+    same = plain["sample"].n_unique() == 1
+    first = plain if same else plain.filter(pl.col("sample") == pl.col("sample").min().over("run_id", "item_id"))
     twice = first.filter(pl.struct("run_id", "item_id").is_duplicated())
     if len(twice):
         row = twice.row(0, named=True)

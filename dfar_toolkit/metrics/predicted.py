@@ -31,27 +31,40 @@ def predicted_distributions(
     Raises:
         TableError: A row names an option that is not one of ``options``.
     """
-    answered = outputs.filter(pl.col("error").is_null())
+    columns = ["run_id", "item_id", "label_pred", "label_probs", "label_mass", "options", "error"]
+    answered = outputs.select(columns).filter(pl.col("error").is_null())
     given = answered.filter(pl.col("label_probs").is_not_null())
-    with_probs = given["run_id"].unique()
-    parts = [_ordered(part, options, label_map) for part in given.partition_by("options", maintain_order=True)]
-    sampled = answered.filter(~pl.col("run_id").is_in(with_probs.implode()), pl.col("label_pred").is_not_null())
-    sampled = sampled.filter(pl.len().over("run_id", "item_id") > 1)
+    parts = [_ordered(part, options, label_map) for part in _by_order(given)]
+    without = outputs["run_id"].unique().filter(~outputs["run_id"].unique().is_in(given["run_id"].unique().implode()))
+    sampled = answered.filter(pl.col("run_id").is_in(without.implode()), pl.col("label_pred").is_not_null())
+    sampled = sampled.filter(pl.len().over("run_id", "item_id") > 1) if len(sampled) else sampled
     if len(sampled):
         votes = [(pl.col("label_pred") == name).cast(pl.Float64).alias(f"p{k}") for k, name in enumerate(options)]
         parts.append(sampled.select("run_id", "item_id", "label_mass", *votes))
     if not parts:
         return pl.DataFrame(schema=_SCHEMA)
-    columns = [f"p{k}" for k in range(len(options))]
+    names = [f"p{k}" for k in range(len(options))]
     rows = pl.concat(parts)
     if rows.select("run_id", "item_id").is_duplicated().any():
         rows = rows.group_by("run_id", "item_id", maintain_order=True).agg(
-            pl.col("label_mass", *columns).mean(), pl.len().cast(pl.Int64).alias("n_samples")
+            pl.col("label_mass", *names).mean(), pl.len().cast(pl.Int64).alias("n_samples")
         )
     else:
         rows = rows.with_columns(pl.lit(1, dtype=pl.Int64).alias("n_samples"))
-    listed = pl.concat_list(columns) if columns else pl.lit([], dtype=pl.List(pl.Float64))
+    listed = pl.concat_list(names) if names else pl.lit([], dtype=pl.List(pl.Float64))
     return rows.select("run_id", "item_id", listed.alias("label_probs_pred"), "label_mass", "n_samples")
+
+
+def _by_order(given: pl.DataFrame) -> list[pl.DataFrame]:
+    """Rows by the order of options that they came in; nearly always there is one order."""
+    if not len(given):
+        return []
+    first = given["options"][0]
+    order = None if first is None else first.to_list()
+    same = pl.col("options").eq_missing(pl.lit(order, dtype=pl.List(pl.String)))
+    if given.select(same.all()).item():
+        return [given]
+    return given.partition_by("options", maintain_order=True)
 
 
 _SCHEMA: Final = {

@@ -13,6 +13,7 @@ from dfar_toolkit.metrics.answers import Answers, join_outputs
 from dfar_toolkit.metrics.bias.bias_table import bias_table
 from dfar_toolkit.metrics.judged import judgements_of_runs
 from dfar_toolkit.metrics.ordinal import ordinal_table
+from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 from dfar_toolkit.metrics.subsets import Subset, leak_subsets
 from dfar_toolkit.scoring.judged_part import judged_of_these, judged_rows
 from dfar_toolkit.scoring.label_part import label_rows
@@ -24,6 +25,7 @@ from dfar_toolkit.scoring.soft_part import (
     ceiling_rows,
     predicted_pairs,
     soft_rows,
+    with_ceiling_shares,
 )
 from dfar_toolkit.tables import HUMAN_RUN
 
@@ -107,7 +109,7 @@ def score(
     frame = answers.frame.drop("group") if alone else answers.frame  # then every item is its own unit
     settings = _Settings(confidence, n_boot, seed)
     wanted = set(PARTS if parts is None else parts)
-    context = _Context(answers, outputs, items, annotations, ordered, note)
+    context = _Context(answers, outputs, items, annotations, ordered, note, {})
     for run, rows in frame.partition_by("run_id", as_dict=True, maintain_order=True).items():
         for subset in subsets:
             found += _one_run(str(run[0]), subset, rows.filter(subset.keep), context, wanted, settings)
@@ -135,6 +137,7 @@ class _Context(NamedTuple):
     annotations: pl.DataFrame | None
     ordered: bool
     note: str
+    ceilings: dict[str, pl.DataFrame | None]  # by subset: they are about the votes, the same for all runs
 
 
 def _one_run(
@@ -150,7 +153,7 @@ def _one_run(
         "labels": lambda: label_rows(part, options, notes, **how),
         "people": lambda: people_rows(part, context.annotations, ordered=ordered, options=options, **how),
         "reasons": lambda: reason_rows(part, context.outputs, context.items, run, options, **how),
-        "ceiling": lambda: ceiling_rows(part, pairs, confidence=settings.confidence, seed=settings.seed),
+        "ceiling": lambda: _ceilings(part, pairs, subset, context, settings),
     }
     if len(gold):
         work["bias"] = lambda: bias_table(gold, options=options, **how)
@@ -166,6 +169,18 @@ def _one_run(
         for name, table in zip(asked, tables, strict=True)
         if table is not None
     ]
+
+
+def _ceilings(
+    part: pl.DataFrame, pairs: PairedDistributions | None, subset: Subset, context: _Context, settings: _Settings
+) -> pl.DataFrame | None:
+    """The ceilings of a subset's votes, computed for the first run, and this run's share of them."""
+    if subset.name not in context.ceilings:
+        context.ceilings[subset.name] = ceiling_rows(part, confidence=settings.confidence, seed=settings.seed)
+    ceilings = context.ceilings[subset.name]
+    if ceilings is None or pairs is None:
+        return ceilings
+    return with_ceiling_shares(ceilings, pairs, confidence=settings.confidence, seed=settings.seed)
 
 
 def _done(work: list[Callable[[], pl.DataFrame | None]], *, many: bool) -> list[pl.DataFrame | None]:

@@ -57,14 +57,11 @@ def soft_rows(pairs: PairedDistributions, *, ordered: bool, confidence: float, n
     return table.with_columns(pl.when(~own).then("predictor").alias("predictor"))
 
 
-def ceiling_rows(
-    part: pl.DataFrame, pairs: PairedDistributions | None, *, confidence: float, seed: int
-) -> pl.DataFrame | None:
+def ceiling_rows(part: pl.DataFrame, *, confidence: float, seed: int) -> pl.DataFrame | None:
     """What an oracle and people themselves score on these votes; None where votes are unknown.
 
     Args:
         part: Rows of the joined answers of one run.
-        pairs: Its complete cases, for the run's share of the ceiling; None where there are none.
         confidence: Two-sided coverage.
         seed: Seed of the draws.
 
@@ -80,9 +77,25 @@ def ceiling_rows(
         confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed,
     )  # fmt: skip
     named = "ceiling_" + pl.col("metric").replace(_SCORE_OF)
-    table = table.rename({"ceiling": "predictor"}).with_columns(named.alias("metric"))
-    shares = None if pairs is None else _ceiling_shares(pairs, confidence=confidence, seed=seed)
-    return table if shares is None else pl.concat([table, shares], how="diagonal")
+    return table.rename({"ceiling": "predictor"}).with_columns(named.alias("metric"))
+
+
+def with_ceiling_shares(
+    ceilings: pl.DataFrame, pairs: PairedDistributions, *, confidence: float, seed: int
+) -> pl.DataFrame:
+    """The ceilings, and below them how far the run has come from the corpus mean to BEST.
+
+    Args:
+        ceilings: From :func:`ceiling_rows`.
+        pairs: The run's complete cases.
+        confidence: Two-sided coverage.
+        seed: Seed of the draws.
+
+    Returns:
+        The rows, with ``share_of_ceiling_METRIC`` where votes are known.
+    """
+    shares = _ceiling_shares(pairs, confidence=confidence, seed=seed)
+    return ceilings if shares is None else pl.concat([ceilings, shares], how="diagonal")
 
 
 def _ceiling_shares(pairs: PairedDistributions, *, confidence: float, seed: int) -> pl.DataFrame | None:
