@@ -85,7 +85,8 @@ def compare_files(
         renamed = "labels renamed: " + ", ".join(f"{a} -> {b}" for a, b in label_map.items())
         answers = answers._replace(note="; ".join(filter(None, [answers.note, renamed])))
     many = compare_many(
-        answers, primary=primary, margin=margin, by=by, soft_scores=soft_label_scores,
+        answers, primary=primary, margin=margin, by=by, items=folder.items,
+        soft_scores=soft_label_scores,
         confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
     rates, cells = [], []

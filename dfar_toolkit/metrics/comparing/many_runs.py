@@ -46,6 +46,7 @@ def compare_many(
     primary: str = "accuracy",
     margin: float | None = None,
     by: str | None = None,
+    items: pl.DataFrame | None = None,
     soft_scores: SoftScores | None = None,
     confidence: float = 0.95,
     n_boot: int = 2000,
@@ -61,7 +62,8 @@ def compare_many(
         answers: Runs by evaluated items, from ``join_outputs``.
         primary: The metric declared beforehand.
         margin: Half width of differences that do not matter, for the test of equivalence.
-        by: A column of the items (such as ``source``); each value is compared as a subset of its own.
+        by: A column of ``items`` (such as ``source``); each value is compared as a subset of its own.
+        items: The table items, for ``by``.
         soft_scores: What is computed where probabilities are known; None means cross-entropy.
         confidence: Two-sided coverage.
         n_boot: Number of bootstrap draws.
@@ -78,7 +80,7 @@ def compare_many(
     if len(runs) < 2:
         raise TableError(f"compare: at least two runs are wanted, found {', '.join(runs) or 'none'}.")
     differences, detectable, ranks, outcomes = [], [], [], []
-    frame = answers.frame if by is None else _with_column(answers, by)
+    frame = answers.frame if by is None else _with_column(answers, items, by)
     for subset in [*leak_subsets(answers.items), *_subgroups(frame, by)]:
         part = frame.filter(subset.keep)
         scores, groups = _label_rows(part, runs, answers.options)
@@ -117,12 +119,13 @@ def compare_many(
     return ManyRuns(pl.concat(differences), pl.concat(detectable), pl.concat(ranks), pl.concat(outcomes))
 
 
-def _with_column(answers: Answers, by: str) -> pl.DataFrame:
-    if by not in answers.items.columns:
-        raise TableError(f"compare: the items have no column {by!r}; found {', '.join(answers.items.columns)}.")
+def _with_column(answers: Answers, items: pl.DataFrame | None, by: str) -> pl.DataFrame:
     if by in answers.frame.columns:
         return answers.frame
-    return answers.frame.join(answers.items.select("item_id", by), on="item_id", how="left", maintain_order="left")
+    if items is None or by not in items.columns:
+        known = ", ".join((answers.items if items is None else items).columns)
+        raise TableError(f"compare: the items have no column {by!r}; found {known}.")
+    return answers.frame.join(items.select("item_id", by), on="item_id", how="left", maintain_order="left")
 
 
 def _subgroups(frame: pl.DataFrame, by: str | None) -> list[Subset]:
@@ -172,7 +175,10 @@ def _soft_rows(
 
 def _exploratory(table: pl.DataFrame) -> pl.DataFrame:
     """Metrics of another table than the primary one's belong to no family."""
-    nothing = [pl.lit(None, dtype=pl.Float64).alias(c) for c in ("p_holm", "low_simultaneous", "high_simultaneous")]
+    nothing = [
+        pl.lit(None, dtype=pl.Float64).alias(c)
+        for c in ("p_holm", "low_simultaneous", "high_simultaneous", "p_equivalent")
+    ]
     return table.with_columns(pl.lit("exploratory").alias("family"), *nothing)
 
 

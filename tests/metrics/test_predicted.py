@@ -1,0 +1,53 @@
+"""Predicted distributions: any order of options, renamed ones, samples."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from dfar_toolkit.errors import TableError
+from dfar_toolkit.metrics.predicted import predicted_distributions
+from small_tables import make_outputs
+
+COLUMNS = {"label_pred": None}
+
+
+def rows(labels: dict[str, str | None], **columns: object) -> pl.DataFrame:
+    made = make_outputs(labels, **columns)  # type: ignore[arg-type]
+    return made.with_columns(pl.col("label").alias("label_pred"))
+
+
+def test_every_row_is_put_into_one_order() -> None:
+    outputs = rows(
+        {"a": None, "b": None, "c": None},
+        label_probs=[[0.2, 0.8], [0.3, 0.7], None],
+        options=[["no", "yes"], ["yes", "no"], ["yes", "no"]],
+        label_mass=[0.9, 0.8, 0.1],
+    )
+    found = predicted_distributions(outputs, ["yes", "no"]).sort("item_id")
+    assert found["label_probs_pred"].to_list() == [[0.8, 0.2], [0.3, 0.7]]
+    assert found["label_mass"].to_list() == [0.9, 0.8]
+
+
+def test_names_that_a_map_carries_to_one_option_are_added_up() -> None:
+    outputs = rows({"a": None}, label_probs=[[0.5, 0.25, 0.25]], options=[["yes", "sure", "no"]])
+    found = predicted_distributions(outputs, ["no", "yes"], label_map={"sure": "yes"})
+    assert found["label_probs_pred"].to_list() == [[0.25, 0.75]]
+    with pytest.raises(TableError, match="'sure', which is none of no, yes"):
+        predicted_distributions(outputs, ["no", "yes"])
+
+
+def test_samples_are_averaged_and_labels_of_samples_are_votes() -> None:
+    twice = pl.concat([rows({"a": "yes"}, sample=[k], label_probs=[p]) for k, p in enumerate(([0.9, 0.1], [0.5, 0.5]))])
+    found = predicted_distributions(twice, ["yes", "no"])
+    assert found.row(0, named=True)["label_probs_pred"] == pytest.approx([0.7, 0.3], abs=1e-12)
+    assert found["n_samples"].to_list() == [2]
+    said = pl.concat([rows({"a": word}, sample=[k]) for k, word in enumerate(["yes", "yes", "no", None])])
+    votes = predicted_distributions(said, ["yes", "no"])
+    assert votes["label_probs_pred"].to_list() == [pytest.approx([2 / 3, 1 / 3], abs=1e-12)]
+    assert len(predicted_distributions(said.head(1), ["yes", "no"])) == 0  # one label is no distribution
+
+
+def test_a_failed_row_has_no_probabilities() -> None:
+    outputs = rows({"a": None}, label_probs=[[1.0, 0.0]], error=["timeout"])
+    assert len(predicted_distributions(outputs, ["yes", "no"])) == 0
