@@ -8,10 +8,11 @@ import polars as pl
 
 from dfar_toolkit.metrics.answers import Answers
 from dfar_toolkit.metrics.judged import Judged
+from dfar_toolkit.metrics.judging.error_taxonomy import error_taxonomy
 from dfar_toolkit.metrics.judging.judging_table import judging_table
 from dfar_toolkit.metrics.misalignment import misalignment_table
 from dfar_toolkit.metrics.subsets import Subset
-from dfar_toolkit.scoring.score_columns import in_columns
+from dfar_toolkit.scoring.score_columns import SCORE_SCHEMA, in_columns
 from dfar_toolkit.tables import HUMAN_RUN
 
 
@@ -59,9 +60,21 @@ def judged_rows(
     by_people = judged.judgements.filter(~models)
     if len(by_people):
         tables.append(_by_people(judged._replace(judgements=by_people), answers, subset, confidence, n_boot, seed))
+        tables.append(_error_types(by_people, answers, subset, confidence))
     if len(by_people) < len(judged.judgements):
         tables.append(_by_models(judged, answers, subset, judge_models, confidence, n_boot, seed))
     return tables
+
+
+def _error_types(judgements: pl.DataFrame, answers: Answers, subset: Subset, confidence: float) -> pl.DataFrame:
+    """Shares of error types among the bad verdicts of each run, where judges named any."""
+    items = answers.items.filter(subset.keep)
+    named = judgements.join(items, on="item_id", how="semi")
+    if named["error_type"].is_null().all():
+        return pl.DataFrame(schema=SCORE_SCHEMA)
+    shares = error_taxonomy(named, items=items, confidence=confidence).rename({"error_type": "label"})
+    table = shares.with_columns(metric=pl.lit("error_type_share"))
+    return in_columns(table, part="judging", subset=subset.name, run=None)
 
 
 def _by_models(
