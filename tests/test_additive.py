@@ -132,3 +132,24 @@ def test_same_seed_same_bytes_other_seed_other_draws() -> None:
 def test_impossible_arguments_are_named(call: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         call()  # type: ignore[operator]
+
+
+def test_a_share_that_hangs_on_a_few_of_many_items_is_drawn_and_not_taken_as_normal() -> None:
+    """Hits of a label that 6 of 30,000 items have: 4 of 6, so binomial; a normal draw leaves [0, 1]."""
+    rows = np.zeros((30_000, 2))
+    rows[:6, 1], rows[:4, 0] = 1, 1
+    many = np.random.default_rng(0).normal(size=30_000)
+    scores = [Additive("recall", "recall", rows, ratio), mean_of("m", "m", many)]
+    drawn = draw_together(scores, n_boot=4000).draws
+    known = drawn[np.isfinite(drawn[:, 0]), 0]
+    assert 0.99 < len(known) / 4000 < 1.0  # exp(-6) of the resamples have none of the six
+    assert known.min() >= 0.0
+    assert known.max() <= 1.0 + 1e-12
+    exact = np.random.default_rng(1).poisson([4.0, 2.0], size=(4000, 2))
+    exact = (exact[:, 0] / np.maximum(exact.sum(axis=1), 1))[exact.sum(axis=1) > 0]
+    assert np.quantile(known, [0.05, 0.25, 0.75]) == pytest.approx(np.quantile(exact, [0.05, 0.25, 0.75]), abs=0.06)
+    assert drawn[:, 1].std() == pytest.approx(many.std() / np.sqrt(30_000), rel=0.05)
+    order = np.random.default_rng(2).permutation(30_000)
+    moved = [Additive("recall", "recall", rows[order], ratio), mean_of("m", "m", many[order])]
+    again = draw_together(scores, n_boot=50).draws
+    assert draw_together(moved, n_boot=50).draws == pytest.approx(again, abs=1e-9, nan_ok=True)

@@ -236,6 +236,22 @@ def test_judgements_that_do_not_fit_are_refused() -> None:
         score(OUTPUTS, ITEMS, judgements=make_judgements({"i4": "b"}))
 
 
+def test_a_samples_reason_is_beside_its_own_label_and_what_gave_none_is_counted() -> None:
+    # i0 answers twice, each reason naming its own label; i1 failed, i2 is blank, i3 and i4 have no output.
+    ids, samples = ["i0", "i0", "i1", "i2"], [0, 1, 0, 0]
+    frame = pl.DataFrame({
+        "item_id": ids, "sample": samples, "label": ["e", "u", None, "u"], "error": [None, None, "timeout", None],
+        "reason": ["I find it ethical.", "It is unethical.", "half a sen", " "],
+    })  # fmt: skip
+    frame = frame.with_columns(pl.col("label").replace({"e": "ethical", "u": "unethical"}), run_id=pl.lit("m"))
+    frame = frame.with_columns(question=pl.lit("q"), output_id=pl.format("m/{}/{}", "item_id", "sample"))
+    outputs = conform(frame, "outputs")
+    items = make_items(["ethical", "ethical", "unethical", "unethical", "ethical"])
+    found = score(outputs, items, parts=["reasons"], n_boot=100)
+    assert value(found, "own_label_agreement") == 1
+    assert value(found, "reason_share") == pytest.approx(2 / 6, abs=1e-12)
+
+
 def test_one_run_of_several_judged_ones_is_scored_and_the_rest_is_counted() -> None:
     judgements = pl.concat([make_judgements({"i0": "bg"}), make_judgements({"i0": "bbb", "x": "g"}, run="other")])
     found = score(OUTPUTS, ITEMS, judgements=judgements)

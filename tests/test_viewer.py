@@ -205,7 +205,8 @@ def test_metrics(open_page: Open) -> None:
     test = open_page("metrics", "plain.jsonl", "reasons.jsonl")
     assert not test.exception
     assert not test.error
-    heads = ["Scores", "Reasons", "Confusion matrices", "Comparison", "What the numbers mean"]
+    parts = ["Scores", "Distributions of votes", "Calibration", "The run as one more annotator", "Answers by label"]
+    heads = [*parts, "Reasons", "Confusion matrices", "Comparison", "What the numbers mean"]
     assert [s.value for s in test.subheader] == heads
     head, *rows = tables(test)[0]
     row = dict(zip(head, next(r for r in rows if r[:3] == ["reasons", "all", "accuracy"]), strict=True))
@@ -227,6 +228,27 @@ def test_the_runs_are_those_of_the_report(open_page: Open) -> None:
     assert f"plain {LINK} gave no reasons." in texts(test)
     reasons = next(t for t in tables(test) if any("mar_mean" in r for r in t))
     assert list(dict.fromkeys(r[0] for r in reasons[1:])) == ["reasons", "human"]
+
+
+def test_every_part_of_the_scores_has_its_tables(open_page: Open) -> None:
+    test = open_page("metrics", "plain.jsonl", "reasons.jsonl")
+    found = tables(test)
+    beside = ["uniform", "corpus mean", "hard majority", "perfect model", "BEST", "share of ceiling", "n"]
+    soft = next(t for t in found if t[0][5:12] == beside)
+    assert [r[0] for r in soft[1:] if r[1:3] == ["all", "soft_cross_entropy"]] == [
+        "reasons"
+    ]  # alone with probabilities
+    calibration = next(t for t in found if any("ece_majority" in r for r in t))
+    ece = next(dict(zip(calibration[0], r, strict=True)) for r in calibration if "ece_majority" in r)
+    assert ece["interval"] == "–"
+    assert "no interval" in ece["note"]
+    people = next(t for t in found if any("kappa_run" in r for r in t))
+    assert people[0][3:9] == ["the run", "interval", "people", "interval", "difference", "interval"]
+    shares = next(t for t in found if "label" in t[0] and "difference" in t[0])
+    assert {r[0] for r in shares[1:]} == {f"plain {LINK}", "reasons"}
+    assert {r[2] for r in shares[1:]} == set(OPTIONS)
+    # Measures of texts are slow: not on the page.
+    assert not any("rouge_l_mean" in r for t in found for r in t)
 
 
 def test_metrics_without_outputs(open_page: Open) -> None:

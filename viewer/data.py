@@ -21,9 +21,14 @@ from dfar_toolkit.files.digest import file_digest
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.outputs import read_outputs
+from dfar_toolkit.journeys.reliability import reliability_of_runs
+from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.comparison import Comparison
 from dfar_toolkit.scoring import compare, confusions, score
+from dfar_toolkit.scoring.score_columns import PARTS
 from dfar_toolkit.tables import HUMAN_RUN
+
+_PARTS = tuple(part for part in PARTS if part != "reasons")  # measures of texts are slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +194,26 @@ def scores(
     folder = _folder(*items)
     found = pl.concat([_outputs(*o, *items) for o in outputs], how="diagonal_relaxed")
     judged = _judged(judgements, items, found["run_id"].unique().to_list())
-    return score(found, folder.items, options=folder.options, question=_asked(found, folder), judgements=judged)
+    models = folder.raters.filter(pl.col("kind").cast(pl.String) == "model")["annotator_id"].to_list()
+    return score(
+        found,
+        folder.items,
+        options=folder.options,
+        ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
+        question=_asked(found, folder),
+        judgements=judged,
+        judge_models=models,
+        annotations=folder.annotations,
+        parts=_PARTS,
+    )
+
+
+@st.cache_resource(max_entries=30, show_spinner=False)
+def reliability(items: tuple[str, str], outputs: tuple[str, str]) -> pl.DataFrame:
+    """Reliability curves of every run in an outputs file: ``run_id`` and the columns of ``reliability_curve``."""
+    folder = _folder(*items)
+    found = _outputs(*outputs, *items)
+    return reliability_of_runs(found, folder.items, options=folder.options, question=_asked(found, folder))
 
 
 @st.cache_resource(max_entries=30, show_spinner=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ from dfar_toolkit.cli.options import (
     parsed_label_map,
     reading_options,
 )
-from dfar_toolkit.cli.printing import interval, number, percent, print_json, print_table, say
+from dfar_toolkit.cli.printing import interval, number, one_line, percent, print_json, print_table, say, usage
 
 if TYPE_CHECKING:
     from dfar_toolkit.journeys.comparing import ComparedFiles
@@ -56,13 +57,15 @@ def compare(
     """
     from dfar_toolkit.journeys.comparing import compare_files
 
-    if len(runs) < 2 and not runs[0].is_dir():
-        say(f"one file was given ({runs[0]}): the runs in it are compared")
+    if margin is not None and not isfinite(margin):
+        usage(f"--margin wants a finite number, found {margin}")
     found = compare_files(
         runs, items=items, judgements=judgements, primary=primary, margin=margin, by=by, split=split,
         label_map=parsed_label_map(map_labels), reading=reading_options(file_format, by_position, method, None),
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
     )  # fmt: skip
+    if len(runs) < 2:
+        say(f"one file was given ({runs[0]}): the runs in it are compared")
     if json:
         print_json(_json_rows(found))
         return
@@ -72,7 +75,7 @@ def compare(
     for (run_a, run_b), part in found.right_wrong.group_by("run_a", "run_b", maintain_order=True):
         counted = [[row["subset"], verdict[row["a_right"]], verdict[row["b_right"]], row["count"]]
                    for row in part.iter_rows(named=True)]  # fmt: skip
-        print_table(["subset", str(run_a), str(run_b), "items"], counted, title="Right and wrong")
+        print_table(["subset", one_line(str(run_a)), one_line(str(run_b)), "items"], counted, title="Right and wrong")
 
 
 def _json_rows(found: ComparedFiles) -> list[dict[str, object]]:

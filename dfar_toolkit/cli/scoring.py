@@ -98,6 +98,10 @@ def score(
         return
     if submission is not None:
         usage("--submission is for --lewidi")
+    if judgements is None and (protocol is not None or judge_model):
+        usage(
+            f"{'--protocol' if protocol is not None else '--judge-model'} is about judgements; give --judgements FILE"
+        )
     unknown = [p for p in part or () if p not in _TITLES]
     if unknown:
         usage(f"--part must be among {', '.join(_TITLES)}, found {unknown[0]!r}")

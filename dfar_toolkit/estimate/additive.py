@@ -4,7 +4,9 @@ Each statistic is $T = f(S)$ of column sums $S = \sum_i x_i$ of its rows (N, D).
 side, added up by group, and resampled together. Up to 20,000 units the draws are those of the bootstrap itself. With
 more, sums of resamples are drawn from their normal limit, mean $S$ and covariance
 $\sum_u (x_u - \bar x)(x_u - \bar x)^T$, and ``method`` says so: the error of a quantile falls with
-$1 / \sqrt{U}$, as the skewness of a sum does. Cost: (N log N + N D^2) once, and at most B draws of 20,000 units.
+$1 / \sqrt{U}$, as the skewness of a sum does. A sum that hangs on a few units, such as the hits of a label that ten
+items have, is not normal however many units there are: these units are drawn one by one beside the limit of the rest.
+Cost: (N log N + N D^2) once, and at most B draws of 20,000 units.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from dfar_toolkit.estimate.normal_limit import canonical_order, limit_sums
 from dfar_toolkit.estimate.resampling import Floats, Formula, interval_of_draws
 from dfar_toolkit.estimate.result import Estimate
 
 EXACT_UNITS: Final = 20_000  # units up to which resamples are drawn one by one
 NORMAL_SUMS: Final = "bootstrap (normal limit of the sums)"
 
-_CONSTANT: Final = 1e-12  # relative spread below which a column differs by rounding alone
 _BLOCK: Final = 8192  # units of a block: fits the cache, and 16-bit numbers
 _WEIGHTS: Final = 4_000_000  # weights held at once
 
@@ -173,7 +175,7 @@ def _of_patterns(
     seed: int,
 ) -> Draws:
     """As :func:`draw_together`, from rows that stand for many equal items."""
-    order = _canonical(columns)
+    order = canonical_order(columns)
     rows, times = columns[order], times[order]
     n = int(times.sum())
     rng = np.random.default_rng(seed)
@@ -250,20 +252,12 @@ def unit_rows(rows: Floats, *, groups: npt.ArrayLike | pl.Series | None = None) 
         of_item = codes.rank("dense").to_numpy().astype(np.int64) - 1 if len(codes) else np.empty(0, dtype=np.int64)
         n_groups = int(of_item.max()) + 1 if len(of_item) else 0
         if n_groups < len(rows):
-            order = _canonical(rows)  # within a group too, so that float sums do not depend on the order of items
+            order = canonical_order(rows)  # within a group too, so that float sums do not depend on the order of items
             order = order[np.argsort(of_item[order], kind="stable")]
             rows, starts = rows[order], np.searchsorted(of_item[order], np.arange(n_groups))
             added = np.add.reduceat(rows, starts, axis=0)
-            return added[_canonical(added)], "groups"
-    return (rows if len(rows) > EXACT_UNITS else rows[_canonical(rows)]), "items"
-
-
-def _canonical(rows: Floats) -> npt.NDArray[np.int64]:
-    """An order of rows that depends on their values alone: by a fixed projection, equal rows beside each other."""
-    key = np.zeros(len(rows))
-    for place in range(rows.shape[1]):
-        key += np.sin(1.0 + place) * np.nan_to_num(rows[:, place], nan=-1.5, posinf=1e300, neginf=-1e300)
-    return np.argsort(key, kind="stable")
+            return added[canonical_order(added)], "groups"
+    return (rows if len(rows) > EXACT_UNITS else rows[canonical_order(rows)]), "items"
 
 
 def resampled_sums(rows: Floats, n_boot: int, seed: int) -> Floats:
@@ -275,7 +269,7 @@ def resampled_sums(rows: Floats, n_boot: int, seed: int) -> Floats:
     """
     rng = np.random.default_rng(seed)
     if len(rows) > EXACT_UNITS:
-        return _normal_sums(rows, n_boot, rng)
+        return limit_sums(rows, n_boot, rng)
     blocks = [rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)]
     sizes = rng.multinomial(len(rows), np.array([len(b) for b in blocks]) / len(rows), size=n_boot)
     sums = np.zeros((n_boot, rows.shape[1]))
@@ -294,30 +288,6 @@ def _weights(n: int, size: npt.NDArray[np.int64], rng: np.random.Generator) -> F
         found: Any = rng.integers(0, n, size=many, dtype=np.uint16)
         weights[draw] = np.bincount(found, minlength=n)
     return weights
-
-
-def _normal_sums(rows: Floats, n_boot: int, rng: np.random.Generator) -> Floats:
-    total = rows.sum(axis=0)
-    if not np.isfinite(total).all():  # one statistic without a value must not take the others' intervals
-        known = np.isfinite(total)
-        some = np.full((n_boot, len(total)), np.nan)
-        some[:, known] = _normal_sums(rows[:, known], n_boot, rng)
-        return some
-    mean, covariance = total / len(rows), np.zeros((rows.shape[1], rows.shape[1]))
-    for start in range(0, len(rows), _BLOCK):
-        centred = rows[start : start + _BLOCK] - mean
-        covariance += centred.T @ centred
-    scale = np.sqrt(np.diag(covariance))
-    moving = scale > _CONSTANT * np.sqrt(len(rows)) * np.abs(mean)
-    drawn: Floats = np.tile(total, (n_boot, 1))
-    # As a correlation matrix, so that its eigenvectors do not drown small columns in large ones; what rounding leaves
-    # of columns that depend on each other is no variance.
-    correlation = covariance[np.ix_(moving, moving)] / np.outer(scale[moving], scale[moving])
-    values, vectors = np.linalg.eigh(correlation)
-    values[values < _CONSTANT * len(values)] = 0.0
-    half = vectors * np.sqrt(values)
-    drawn[:, moving] += rng.standard_normal((n_boot, len(values))) @ half.T * scale[moving]
-    return drawn
 
 
 def _check(scores: Sequence[Additive], n_boot: object, seed: object) -> None:

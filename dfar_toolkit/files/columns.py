@@ -11,6 +11,7 @@ from dfar_toolkit.errors import TableError
 from dfar_toolkit.tabular import quoted
 
 _LONGEST: Final = 80  # characters of a value in a message
+_EXACT: Final = 2**53  # up to here a float holds every whole number
 
 
 def plain_texts(frame: pl.DataFrame, names: Iterable[str], *, where: str) -> pl.DataFrame:
@@ -19,12 +20,16 @@ def plain_texts(frame: pl.DataFrame, names: Iterable[str], *, where: str) -> pl.
     Raises:
         TableError: A column holds lists or objects.
     """
-    present = [name for name in names if name in frame.columns]
-    for name in present:
-        if frame.schema[name].is_nested():
+    for name in [name for name in names if name in frame.columns]:
+        try:
+            texts = None if frame.schema[name].is_nested() else frame[name].cast(pl.String)
+        except pl.exceptions.PolarsError:  # bytes that are no text, a length of time
+            texts = None
+        if texts is None:
             shown = first_value(frame[name])
             raise TableError(f"{where}: the column {quoted([name])} must hold one text per row, found {shown}.")
-    return frame.with_columns(pl.col(present).cast(pl.String))
+        frame = frame.with_columns(texts)
+    return frame
 
 
 def whole_numbers(frame: pl.DataFrame, names: Iterable[str], *, where: str) -> pl.DataFrame:
@@ -37,16 +42,42 @@ def whole_numbers(frame: pl.DataFrame, names: Iterable[str], *, where: str) -> p
         if name not in frame.columns:
             continue
         given = frame[name]
-        nested = given.dtype.is_nested()
-        number = None if nested else given.cast(pl.String).cast(pl.Float64, strict=False)
-        fits = (
-            pl.repeat(False, len(given), eager=True) if number is None else (number == number.round()).fill_null(False)
-        )
-        wrong = given.is_not_null() & ~fits
+        whole = _whole(given)
+        wrong = given.is_not_null() & whole.is_null()
         if wrong.any():
             shown = first_value(given.filter(wrong))
             raise TableError(f"{where}: the column {quoted([name])} must hold whole numbers, found {shown}.")
-        frame = frame.with_columns((number if number is not None else given).cast(pl.Int64).alias(name))
+        frame = frame.with_columns(whole.alias(name))
+    return frame
+
+
+def _whole(given: pl.Series) -> pl.Series:
+    """The values as whole numbers of 64 bits, null where one is none or would lose digits."""
+    if given.dtype.is_integer():
+        return given.cast(pl.Int64, strict=False)
+    if not (given.dtype.is_numeric() or given.dtype == pl.String):
+        return pl.repeat(None, len(given), dtype=pl.Int64, eager=True)
+    number = given.cast(pl.Float64, strict=False)
+    sound = number.is_finite() & (number == number.round()) & (number.abs() <= _EXACT)
+    whole = number.set(~sound.fill_null(False), None).cast(pl.Int64)
+    return given.cast(pl.Int64, strict=False).fill_null(whole) if given.dtype == pl.String else whole
+
+
+def numbers(frame: pl.DataFrame, names: Iterable[str], *, where: str) -> pl.DataFrame:
+    """The frame with these columns, where present, as numbers.
+
+    Raises:
+        TableError: A column holds anything else.
+    """
+    for name in [name for name in names if name in frame.columns]:
+        given = frame[name]
+        plain = given.dtype.is_numeric() or given.dtype in (pl.String, pl.Null)
+        number = given.cast(pl.Float64, strict=False) if plain else pl.repeat(None, len(given), eager=True)
+        wrong = given.is_not_null() & number.is_null()
+        if wrong.any():
+            shown = first_value(given.filter(wrong))
+            raise TableError(f"{where}: the column {quoted([name])} must hold numbers, found {shown}.")
+        frame = frame.with_columns(number.cast(pl.Float64).alias(name))
     return frame
 
 

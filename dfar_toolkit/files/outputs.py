@@ -9,12 +9,15 @@ from typing import Final
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.columns import plain_texts, whole_numbers
+from dfar_toolkit.files.columns import numbers, plain_texts, whole_numbers
 from dfar_toolkit.files.probabilities import most_probable, ordered_probabilities
 from dfar_toolkit.tables import HUMAN_RUN, conform
 from dfar_toolkit.tabular import quoted, read_table
 
-_TEXTS: Final = ("run_id", "item_id", "question", "annotator_id", "method", "condition", "operator", "output_id")
+_TEXTS: Final = (
+    *("run_id", "item_id", "question", "annotator_id", "method", "condition", "operator", "output_id"),
+    *("label", "reason", "raw", "error"),
+)  # fmt: skip
 # Parts of the key that enter the output id only where they differ from their default.
 _KEY_DEFAULTS: Final = {"annotator_id": "", "method": "", "condition": "full", "operator": "", "k": -1, "draw": 0}
 
@@ -83,6 +86,8 @@ def outputs_of(
     frame = frame.with_columns(pl.when(pl.col(c).str.strip_chars() != "").then(c).alias(c) for c in blank)
     frame = plain_texts(frame, _TEXTS, where=str(file))
     frame = whole_numbers(frame, ("sample", "k", "draw"), where=str(file))
+    frame = numbers(frame, ("temperature", "label_mass"), where=str(file))
+    _check_ids(frame["item_id"], file)
     primary = str(questions["question"][0])
     fallback = {"run_id": name, "question": primary}
     for column, value in fallback.items():
@@ -113,6 +118,17 @@ def _check_columns(columns: Sequence[str], file: Path) -> None:
     raise TableError(
         f'{file}: an outputs file needs "item_id" and "label" or "label_probs"; found {quoted(columns)}. {hint}'
     )
+
+
+def _check_ids(ids: pl.Series, file: Path) -> None:
+    """Refuse rows that name no item."""
+    blank = ids.is_null() | (ids.str.strip_chars() == "").fill_null(False)
+    if blank.any():
+        row = int(blank.arg_max() or 0) + 1
+        raise TableError(
+            f"{file}: {int(blank.sum())} of {len(ids)} rows have no item_id (the first is row {row}); name the item, "
+            "or remove them."
+        )
 
 
 def _check_names(frame: pl.DataFrame, file: Path, *, questions: pl.DataFrame) -> None:

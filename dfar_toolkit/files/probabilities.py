@@ -78,6 +78,8 @@ def _by_option(
     probs = part["label_probs"]
     if probs.dtype == pl.String:
         probs = _decoded(probs, wanted=wanted, where=where)
+    if isinstance(probs.dtype, pl.Array):  # lists of one length, as NumPy and datasets write them
+        probs = probs.arr.to_list()
     _check_shape(probs, part["item_id"], wanted=wanted, where=where)
     if probs.dtype == pl.Null:
         return pl.DataFrame({name: pl.Series([None] * len(part), dtype=pl.Float64) for name in wanted})
@@ -206,7 +208,7 @@ def _keys(texts: pl.Series, where: str) -> list[str]:
 
 def _check(by_option: pl.DataFrame, item_ids: pl.Series, *, wanted: Sequence[str], where: str, many: bool) -> None:
     some, every = (f(pl.all().is_not_null()) for f in (pl.any_horizontal, pl.all_horizontal))
-    incomplete = by_option.select((some & ~every).alias("bad"))["bad"]
+    some_given, incomplete = by_option.select(given=some, bad=some & ~every)
     if incomplete.any():
         at = int(incomplete.arg_max() or 0)
         absent = [c for c in wanted if by_option[c][at] is None]
@@ -226,4 +228,10 @@ def _check(by_option: pl.DataFrame, item_ids: pl.Series, *, wanted: Sequence[str
         raise TableError(
             f"{where}: label_probs of item {item_ids[at]} must add up to 1 at most, found {total[at]:.6g}; "
             "are these scores? Make them probabilities (softmax) or leave them out."
+        )
+    empty = some_given & (total == 0)
+    if empty.any() and not many:
+        raise TableError(
+            f"{where}: label_probs of item {item_ids[int(empty.arg_max() or 0)]} give every option probability 0 "
+            f"({int(empty.sum())} rows); there is nothing to renormalise. Leave them null."
         )

@@ -7,6 +7,8 @@ from pathlib import Path
 import yaml
 
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.tabular.whole_file import refuse_special
+from dfar_toolkit.tabular.wording import ContentError
 
 
 def read_protocol(path: Path | None) -> dict[str, object]:
@@ -18,7 +20,10 @@ def read_protocol(path: Path | None) -> dict[str, object]:
     if path is None:
         return {}
     try:
+        refuse_special(path)
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except ContentError as error:
+        raise TableError(f"{path}: wanted a judging protocol (YAML): {error}") from None
     except OSError as error:
         raise TableError(f"{path}: wanted a judging protocol (YAML), found {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

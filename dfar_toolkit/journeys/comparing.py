@@ -73,7 +73,11 @@ def compare_files(
         TableError: Fewer than two runs, a file that is not what it must be, runs that answer different splits.
     """
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
-    runs = read_runs(paths, folder, reading=reading, label_map=label_map, split=split, separator=separator, said=said)
+    _check_column(folder.items, by)
+    runs = read_runs(
+        paths, folder, reading=reading, label_map=label_map, split=split, separator=separator, said=said,
+        rename=judgements is None,
+    )  # fmt: skip
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
     if split is None:
         _check_splits(runs, folder.items)
@@ -99,6 +103,13 @@ def compare_files(
         named = [pl.lit(run).alias(side) for side, run in (("run_a", pair.run_a), ("run_b", pair.run_b))]
         cells.append(pair.right_wrong.select(*named, pl.all()))
     return ComparedFiles(many, pl.concat(rates), pl.concat(cells))
+
+
+def _check_column(items: pl.DataFrame, by: str | None) -> None:
+    """Refuse a column to compare by that holds lists or objects."""
+    if by is not None and by in items.columns and items.schema[by].is_nested():
+        plain = [name for name, dtype in items.schema.items() if not dtype.is_nested()]
+        raise TableError(f"compare: the column {by!r} holds several values per item; wanted one of {', '.join(plain)}.")
 
 
 def _check_splits(runs: Mapping[str, pl.DataFrame], items: pl.DataFrame) -> None:

@@ -26,6 +26,7 @@ SHEETS: Final = "sheets"
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FORMULA: Final = r"^([=+\-@\t\r])"  # what a spreadsheet would run
 _VERDICTS: Final = ("good", "bad")
+_SEPARATORS: Final = ",;\t"
 
 
 class JudgePlan(NamedTuple):
@@ -70,11 +71,14 @@ def write_judge_plan(
         The plan.
 
     Raises:
-        TableError: No run has a reason, a judge's id that cannot name a file, a folder that holds something.
+        TableError: No run has a reason, a judge's id that cannot name a file of its own, a folder that holds something.
     """
     wrong = [j for j in judges if not _ID.fullmatch(j)]
     if wrong:
         raise TableError(f"judge-plan: a judge's id must be letters, digits, _, . or -; found {quoted(wrong)}.")
+    alike = [j for k, j in enumerate(judges) if j.lower() in [other.lower() for other in judges[:k]]]
+    if alike:
+        raise TableError(f"judge-plan: judges' ids must differ by more than case, they name files; found {alike[0]!r}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TableError(f"{out}: wanted a folder that is absent or empty for the plan; choose another (--out).")
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
@@ -115,21 +119,9 @@ def collect_judgements(folder: Path, out: Path) -> tuple[pl.DataFrame, tuple[str
     plan = read_table(folder / PLAN, columns=["judge_id", "blind_id", "output_id", "item_id", "run_id"])
     found, notes = [], []
     for judge in plan["judge_id"].unique(maintain_order=True):
-        sheet = folder / SHEETS / f"{judge}.csv"
-        filled = read_table(sheet, columns=["blind_id", "value"])
         own = plan.filter(judge_id=judge)
-        strange = filled.filter(~pl.col("blind_id").is_in(own["blind_id"].implode()))
-        if len(strange):
-            raise TableError(f"{sheet}: the plan gives {judge} no reason {strange['blind_id'][0]!r}; restore the ids.")
-        verdict = pl.col("value").str.strip_chars().str.to_lowercase()
-        rows = filled.with_columns(pl.when(verdict != "").then(verdict).alias("value"))
-        off = rows.filter(~pl.col("value").is_in(list(_VERDICTS)))["value"].drop_nulls()
-        if len(off):
-            raise TableError(f"{sheet}: a verdict must be {' or '.join(_VERDICTS)}, found {off[0]!r}.")
-        if rows["blind_id"].is_duplicated().any():
-            raise TableError(f"{sheet}: a reason stands in the sheet twice; keep one row of each.")
-        beside = [c for c in ("error_type", "note") if c in rows.columns]
-        joined = own.join(rows.select("blind_id", "value", *beside), on="blind_id", how="left", maintain_order="left")
+        rows = _filled(folder / SHEETS / f"{judge}.csv", own, judge)
+        joined = own.join(rows, on="blind_id", how="left", maintain_order="left")
         blank = int(joined["value"].null_count())
         notes += [f"{judge}: {blank} of {len(joined)} verdicts are blank"] if blank else []
         found.append(joined.drop_nulls("value"))
@@ -144,18 +136,48 @@ def collect_judgements(folder: Path, out: Path) -> tuple[pl.DataFrame, tuple[str
     return judgements, tuple(notes)
 
 
+def _filled(sheet: Path, own: pl.DataFrame, judge: str) -> pl.DataFrame:
+    """The rows of a filled sheet: ``blind_id, value`` (null where blank) and what else the judge wrote."""
+    filled = read_table(sheet, separator=_separator(sheet), columns=["blind_id", "value"])
+    beside = [c for c in ("error_type", "note") if c in filled.columns]
+    word = pl.col("value").str.strip_chars().str.to_lowercase()
+    rows = filled.select(
+        pl.col("blind_id").str.strip_chars().fill_null(""), pl.when(word != "").then(word).alias("value"), *beside
+    ).filter((pl.col("blind_id") != "") | pl.col("value").is_not_null())
+    strange = rows.filter(~pl.col("blind_id").is_in(own["blind_id"].implode()))
+    if len(strange):
+        raise TableError(f"{sheet}: the plan gives {judge} no reason {strange['blind_id'][0]!r}; restore the ids.")
+    off = rows.filter(~pl.col("value").is_in(list(_VERDICTS)))["value"].drop_nulls()
+    if len(off):
+        raise TableError(f"{sheet}: a verdict must be {' or '.join(_VERDICTS)}, found {off[0]!r}.")
+    if rows["blind_id"].is_duplicated().any():
+        raise TableError(f"{sheet}: a reason stands in the sheet twice; keep one row of each.")
+    return rows
+
+
+def _separator(sheet: Path) -> str:
+    """The comma, or what a spreadsheet of another language put in its place; by the header."""
+    try:
+        with sheet.open(encoding="utf-8-sig", errors="replace") as lines:
+            header = lines.readline()
+    except OSError:
+        return ","  # the reader says what is wrong
+    found = (s for s in _SEPARATORS if "blind_id" in [cell.strip('" \r\n') for cell in header.split(s)])
+    return next(found, ",")
+
+
 def _reasons(runs: Sequence[pl.DataFrame], folder: ItemsFolder) -> pl.DataFrame:
-    """Every reason of the runs, and people's on the same items."""
+    """Every reason of the runs, and people's on the same items, as far as they are about the primary question."""
     columns = ["output_id", "item_id", "run_id", "label", "reason"]
-    full = [
-        r.filter(pl.col("condition") == "full", pl.col("annotator_id") == "").select(columns).drop_nulls("reason")
-        for r in runs
-    ]
+    given = pl.col("reason").str.strip_chars().str.len_chars() > 0
+    asked = pl.col("question") == folder.question
+    plain = (pl.col("condition") == "full") & (pl.col("annotator_id") == "") & pl.col("error").is_null()
+    full = [r.filter(plain, given, asked).select(columns) for r in runs]
     of_runs = pl.concat(full)
     if not len(of_runs):
         raise TableError("judge-plan: no run gave a reason; there is nothing to judge.")
-    given = folder.annotations.filter(pl.col("reason").is_not_null()).unique("rating_id", maintain_order=True)
-    people = given.join(of_runs.select("item_id").unique(), on="item_id", how="semi").select(
+    people = folder.annotations.filter(given, asked).unique("rating_id", maintain_order=True)
+    people = people.join(of_runs.select("item_id").unique(), on="item_id", how="semi").select(
         (pl.lit(f"{HUMAN_RUN}/") + pl.col("rating_id")).alias("output_id"), "item_id",
         pl.lit(HUMAN_RUN).alias("run_id"), pl.col("value").alias("label"), "reason",
     )  # fmt: skip

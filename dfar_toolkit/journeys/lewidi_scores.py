@@ -19,6 +19,8 @@ from dfar_toolkit.metrics.lewidi_tasks import LEWIDI_TASKS, LewidiTask
 from dfar_toolkit.metrics.predicted import predicted_distributions
 
 NOTHING: Final = "none"  # the label of a set of options that holds none of them
+_NO_SHARES: Final = "distributions (label_probs), so it has no score in the soft task"
+_NO_ANNOTATORS: Final = "predictions for annotators (annotator_id), so it has no score in the perspectivist task"
 
 
 class LewidiScored(NamedTuple):
@@ -132,6 +134,9 @@ def _predictions(
     if soft is None and annotators is not None:
         soft = _shares_of(annotators, options)
         notes.append(f"{run}: no soft labels in the file; they are the shares of its predictions for annotators")
+    absent = [] if soft is not None else [_NO_SHARES]
+    absent += [] if annotators is not None else [_NO_ANNOTATORS]
+    notes += [f"{run}: the file has no {what}" for what in absent]
     labels = None
     if task.edition == 2:
         labels = _hard_labels(labelled, soft, options)

@@ -12,9 +12,9 @@ from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.outputs import outputs_of
 from dfar_toolkit.readers.detect import FORMATS, Format, read_foreign
-from dfar_toolkit.readers.outputs_table import to_outputs
+from dfar_toolkit.readers.outputs_table import ONE_METHOD, to_outputs
 from dfar_toolkit.readers.plain_table import plain_foreign
-from dfar_toolkit.tabular import read_table
+from dfar_toolkit.tabular import quoted, read_table
 
 OWN = "dfar"
 PLAIN = "plain"
@@ -76,15 +76,22 @@ def read_any_outputs(
         path_format: str | None = OWN
     else:
         path_format = how.format
+    if not folder.options:
+        raise TableError(
+            f"{path}: the question {folder.question!r} of the items has no options (its answers are numbers); only "
+            "answers with options are read. In Python, dfar_toolkit.metrics scores numbers."
+        )
     foreign = None if path_format in (OWN, PLAIN) else read_foreign(path, format=_of_tool(path_format))
     renamed = tuple([f"labels renamed: {', '.join(f'{a} -> {b}' for a, b in label_map.items())}"] if label_map else [])
     if foreign is None:
-        file, name = (path / "outputs.parquet", path.name) if path.is_dir() else (path, path.stem)
+        file, name = _own_file(path)
         rows = read_table(file, separator=separator)
         # A table without an item_id is somebody else's, with columns of other names.
         if path_format == OWN or (path_format is None and "item_id" in rows.columns):
-            outputs = outputs_of(rows, file, name, questions=folder.questions, label_map=label_map)
-            return ReadOutputs(outputs, OWN, renamed, pl.DataFrame())
+            outputs = outputs_of(rows, file, how.run_id or name, questions=folder.questions, label_map=label_map)
+            alone = [ONE_METHOD] if how.method is not None and not (outputs["method"] != "").any() else []
+            chosen = outputs if alone else _of_method(outputs, how.method, file)
+            return ReadOutputs(chosen, OWN, (*renamed, *alone), pl.DataFrame())
         foreign = plain_foreign(rows, where=str(path))
     try:
         found = to_outputs(
@@ -94,7 +101,29 @@ def read_any_outputs(
     except TableError as error:
         told = str(error).startswith(str(path))
         raise error if told else TableError(f"{path}: {error}") from error
-    return ReadOutputs(found.outputs, foreign.format, (*renamed, *foreign.notes, *found.notes), found.unmatched)
+    return ReadOutputs(found.outputs, foreign.format, (*renamed, *found.notes), found.unmatched)
+
+
+def _own_file(path: Path) -> tuple[Path, str]:
+    """The file of a table, and the name of a run in it that has none of its own."""
+    if not path.is_dir():
+        return path, path.stem
+    file = path / "outputs.parquet"
+    if not file.exists():
+        raise TableError(
+            f"{path}: this is a folder without outputs.parquet or scenario_state.json; give the outputs file in it."
+        )
+    return file, path.name
+
+
+def _of_method(outputs: pl.DataFrame, method: str | None, file: Path) -> pl.DataFrame:
+    """The rows of one method, where one was chosen."""
+    if method is None:
+        return outputs
+    found = outputs["method"].unique().sort().to_list()
+    if method not in found:
+        raise TableError(f"{file}: this file has no method {quoted([method])}; found {quoted(found)}.")
+    return outputs.filter(pl.col("method") == method)
 
 
 def _of_tool(name: str | None) -> Format | None:
@@ -110,6 +139,7 @@ def read_runs(
     split: Sequence[str] | None = None,
     separator: str | None = None,
     said: Callable[[str], None] | None = None,
+    rename: bool = False,
 ) -> dict[str, pl.DataFrame]:
     """Outputs of several files by run id.
 
@@ -121,6 +151,8 @@ def read_runs(
         split: As in :func:`read_any_outputs`.
         separator: As in :func:`read_any_outputs`.
         said: Called with each line that a person must know of a file.
+        rename: Whether a run of another tool whose name an earlier file has is called by its file as well, since
+            such a file cannot be renamed inside; else this is an error.
 
     Returns:
         Run id to its outputs, in the order of the files.
@@ -134,14 +166,28 @@ def read_runs(
         for line in reading_lines(path, read) if said else ():
             said(line)  # type: ignore[misc]
         for (run,), part in read.outputs.group_by("run_id", maintain_order=True):
-            if str(run) in runs:
-                raise TableError(f"{path}: a run named {run!r} was already read from another file; rename one of them.")
-            runs[str(run)] = part
+            name = str(run)
+            if rename and name in runs and read.format != OWN:
+                name = f"{run} ({path.stem})"
+                part = _called(part, str(run), name)
+                if said and name not in runs:
+                    said(f"{path}: an earlier file has a run named {run!r}, so this one is called {name!r}")
+            if name in runs:
+                raise TableError(
+                    f"{path}: a run named {name!r} was already read from another file; rename one of them."
+                )
+            runs[name] = part
     return runs
 
 
+def _called(outputs: pl.DataFrame, run: str, name: str) -> pl.DataFrame:
+    """The outputs of a run under another name, ids included."""
+    rest = pl.col("output_id").str.strip_prefix(run)
+    return outputs.with_columns(run_id=pl.lit(name), output_id=pl.lit(name) + rest)
+
+
 def reading_lines(path: Path | str, read: ReadOutputs) -> list[str]:
-    """What a person must know about how a file was read, one line each; nothing for our own table.
+    """What a person must know about how a file was read, one line each; of our own table, its notes alone.
 
     Args:
         path: The file.
@@ -151,7 +197,7 @@ def reading_lines(path: Path | str, read: ReadOutputs) -> list[str]:
         The format, notes, and the first rows that matched no item.
     """
     if read.format == OWN:
-        return []
+        return [f"{path}: {note}" for note in read.notes]
     lines = [f"{path}: read as {read.format}", *(f"{path}: {note}" for note in read.notes)]
     for row in read.unmatched.head(5).iter_rows(named=True):
         shown = ", ".join(f"{name} {value!r}" for name, value in row.items() if value is not None)

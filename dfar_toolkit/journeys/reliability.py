@@ -44,7 +44,8 @@ def reliability_of_runs(
     if answers.items["group"].n_unique() == len(answers.items):
         complete = complete.drop("group")  # then every item is its own unit
     tables = []
-    for (run,), part in complete.partition_by("run_id", as_dict=True, maintain_order=True).items():
+    for (run,), rows in complete.partition_by("run_id", as_dict=True, maintain_order=True).items():
+        part = rows.sort("item_id")  # sums come out the same in whatever order the items stand
         n_bins = max(1, min(_BINS, len(part) // _IN_BIN))
         curve = reliability_curve(part, options=answers.options, n_bins=n_bins, binning="mass", confidence=confidence)
         tables.append(_with_known_bands(curve, part).select(pl.lit(str(run)).alias("run_id"), pl.all()))

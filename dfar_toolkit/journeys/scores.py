@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import polars as pl
 
+from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.scoring import PARTS, confusions, score
+from dfar_toolkit.tabular import nearest, quoted
 
 ORDERED_KINDS = ("ordinal", "interval", "ratio")
 
@@ -109,6 +111,8 @@ def score_file(
     """
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
+    if judged is not None:
+        _check_judges(judged, judge_models, str(judgements))
     read = read_any_outputs(outputs, folder, reading=reading, label_map=label_map, split=split, separator=separator)
     for line in reading_lines(outputs, read) if said else ():
         said(line)  # type: ignore[misc]
@@ -132,6 +136,16 @@ def score_file(
     )
     cells = confusions(read.outputs, folder.items, options=folder.options, split=split)
     return Scored(table, cells, folder.options)
+
+
+def _check_judges(judged: pl.DataFrame, models: Sequence[str], where: str) -> None:
+    """Refuse the name of a model that judged nothing: misspelt, its verdicts would count as a person's."""
+    judges = judged["judge_id"].unique().sort().to_list()
+    lost = [name for name in models if name not in judges]
+    if lost:
+        raise TableError(
+            f"{where}: no judge is called {quoted(lost)}; found {quoted(judges)}.{nearest(lost[0], judges)}"
+        )
 
 
 def _models_among(folder: ItemsFolder) -> list[str]:

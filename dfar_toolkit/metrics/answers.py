@@ -13,7 +13,7 @@ from typing import NamedTuple
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.metrics.predicted import predicted_distributions
+from dfar_toolkit.metrics.predicted import predicted_distributions, renamed_probabilities
 from dfar_toolkit.metrics.unknown_labels import unknown_labels_message
 
 _ROUNDING = 1e-9  # probabilities that differ by less are equally probable
@@ -82,9 +82,11 @@ def join_outputs(
     golds = _golds(items, targets, question)
     names = tuple(options) if options is not None else tuple(golds["label"].drop_nulls().unique().sort())
     evaluated = evaluated_items(golds, plain, split=split)
-    plain = _labelled(plain, names, label_map)
+    plain = _labelled(renamed_probabilities(plain, names, label_map) if label_map else plain, names, label_map)
     first = _first_sample(plain)
-    predicted = predicted_distributions(plain, names, label_map=label_map)
+    predicted = predicted_distributions(plain, names)
+    if options is None and len(predicted):
+        _check_order(evaluated, names)
     answers = first.select("run_id", "item_id", "label_pred", "state", "below_top")
     frame = _crossed(answers.join(predicted, on=["run_id", "item_id"], how="left"), evaluated)
     notes = [_aside(len(rows) - len(plain), "of another condition or for one annotator set aside")]
@@ -173,15 +175,14 @@ def _first_sample(plain: pl.DataFrame) -> pl.DataFrame:
 
 
 def _labelled(rows: pl.DataFrame, names: tuple[str, ...], label_map: Mapping[str, str] | None) -> pl.DataFrame:
-    """``label_pred``, ``state`` and ``below_top`` of each output."""
+    """``label_pred``, ``state`` and ``below_top`` of each output, whose ``label_probs`` are about ``names``."""
     probs = pl.col("label_probs")
-    single = probs.list.eval(pl.element() == pl.element().max()).list.sum() == 1
+    single = _single_top(probs)
     order = pl.col("options").fill_null(pl.lit(list(names), dtype=pl.List(pl.String)))
     best = pl.when(single).then(order.list.get(probs.list.arg_max(), null_on_oob=True))
     no_label = pl.col("label").is_null().all().over("run_id")
-    label = pl.when(no_label & probs.is_not_null()).then(best).otherwise(pl.col("label"))
-    if label_map:
-        label = label.replace(dict(label_map))
+    said = pl.col("label").replace(dict(label_map)) if label_map else pl.col("label")
+    label = pl.when(no_label & probs.is_not_null()).then(best).otherwise(said)
     failed = pl.col("error").is_not_null()
     rows = rows.with_columns(pl.when(~failed).then(label).alias("label_pred"))
     unknown = rows.filter(~pl.col("label_pred").is_in(list(names)))["label_pred"]
@@ -197,14 +198,38 @@ def _below_top(order: pl.Expr, width: int) -> pl.Expr:
     """Whether another option is more probable than the label given; null where either is unknown."""
     probs = pl.col("label_probs")
     own = [
-        pl.when(order.list.get(place, null_on_oob=True) == pl.col(name)).then(probs.list.get(place, null_on_oob=True))
-        for name in ("label", "label_pred")
+        pl.when(order.list.get(place, null_on_oob=True) == pl.col("label_pred")).then(
+            probs.list.get(place, null_on_oob=True)
+        )
         for place in range(width)
     ]
     given = pl.coalesce(own) if own else pl.lit(None, dtype=pl.Float64)
     return pl.when(pl.col("label").is_not_null() & pl.col("label_pred").is_not_null()).then(
         given < probs.list.max() - _ROUNDING
     )
+
+
+def _single_top(probs: pl.Expr) -> pl.Expr:
+    """Whether one option alone has the highest probability."""
+    return probs.list.eval(pl.element() >= pl.element().max() - _ROUNDING).list.sum() == 1
+
+
+def _check_order(golds: pl.DataFrame, names: tuple[str, ...]) -> None:
+    """Refuse shares of people that stand in another order than the names that were taken for it.
+
+    A label need not be the option that most people chose, so a few items prove nothing; most of them do.
+    """
+    shares = pl.col("label_probs")
+    told = golds.filter(pl.col("label").is_not_null(), shares.is_not_null(), _single_top(shares))
+    order = pl.lit(list(names), dtype=pl.List(pl.String))
+    top = told.select("label", top=order.list.get(shares.list.arg_max(), null_on_oob=True))
+    other = int(top["top"].ne_missing(top["label"]).sum())
+    if 2 * other > len(top):
+        raise TableError(
+            f"score: the options were taken to be {', '.join(names)} (the labels, sorted), but people's label_probs "
+            f"are highest for another option than the label on {other} of {len(top)} items; give the options in the "
+            "order of the lists (options=)."
+        )
 
 
 def _crossed(answers: pl.DataFrame, evaluated: pl.DataFrame) -> pl.DataFrame:

@@ -16,7 +16,8 @@ def predicted_distributions(
     """Predicted probabilities of every run and item, averaged over its samples.
 
     Where a run gives ``label_probs`` they are put into the order of ``options`` (those that ``label_map`` gives one
-    name are added up) and averaged over samples, as an answer after a sampled chain of thought is conditional on it.
+    name are added up) and averaged over samples, as an answer after a sampled chain of thought is conditional on it:
+    each sample counts alike, whatever mass it left on the options.
     A run without any, but with several samples of an item, has the shares of its labels over the samples.
 
     Args:
@@ -25,11 +26,11 @@ def predicted_distributions(
         label_map: From the outputs' names of options to ours.
 
     Returns:
-        ``run_id, item_id, label_probs_pred`` (list in the order of ``options``), ``label_mass`` (mean), ``n_samples``
-        behind it; items without probabilities are absent.
+        ``run_id, item_id, label_probs_pred`` (list in the order of ``options``), ``label_mass`` (mean; the sum of the
+        probabilities where the outputs do not say it), ``n_samples`` behind it; items without probabilities are absent.
 
     Raises:
-        TableError: A row names an option that is not one of ``options``.
+        TableError: A row names an option that is not one of ``options``, or has not one number for each that it names.
     """
     columns = ["run_id", "item_id", "label_pred", "label_probs", "label_mass", "options", "error"]
     answered = outputs.select(columns).filter(pl.col("error").is_null())
@@ -46,13 +47,38 @@ def predicted_distributions(
     names = [f"p{k}" for k in range(len(options))]
     rows = pl.concat(parts)
     if rows.select("run_id", "item_id").is_duplicated().any():
-        rows = rows.group_by("run_id", "item_id", maintain_order=True).agg(
-            pl.col("label_mass", *names).mean(), pl.len().cast(pl.Int64).alias("n_samples")
-        )
+        total = pl.sum_horizontal(names)
+        shares = [pl.when(total > 0).then(pl.col(name) / total).alias(name) for name in names]
+        rows = rows.with_columns(shares).group_by("run_id", "item_id", maintain_order=True).agg(
+            pl.col("label_mass").mean(), pl.col(names).mean().fill_null(0.0), pl.len().cast(pl.Int64).alias("n_samples")
+        )  # fmt: skip
     else:
         rows = rows.with_columns(pl.lit(1, dtype=pl.Int64).alias("n_samples"))
     listed = pl.concat_list(names) if names else pl.lit([], dtype=pl.List(pl.Float64))
     return rows.select("run_id", "item_id", listed.alias("label_probs_pred"), "label_mass", "n_samples")
+
+
+def renamed_probabilities(outputs: pl.DataFrame, options: Sequence[str], label_map: Mapping[str, str]) -> pl.DataFrame:
+    """The outputs with ``label_probs`` in the order of ``options`` and ``options`` saying so, where they have any.
+
+    Args:
+        outputs: As in :func:`predicted_distributions`.
+        options: As there.
+        label_map: As there; probabilities of options that get one name are added up.
+
+    Returns:
+        All rows, in their order.
+
+    Raises:
+        TableError: As :func:`predicted_distributions`.
+    """
+    numbered = outputs.with_row_index("place")
+    given = numbered.filter(pl.col("label_probs").is_not_null(), pl.col("error").is_null())
+    listed = pl.concat_list(f"p{k}" for k in range(len(options))).alias("label_probs")
+    named = pl.lit(list(options), dtype=pl.List(pl.String)).alias("options")
+    parts = [part.select("place").hstack(_ordered(part, options, label_map).select(listed, named))
+             for part in _by_order(given)]  # fmt: skip
+    return numbered.update(pl.concat(parts), on="place").drop("place") if parts else outputs
 
 
 def _by_order(given: pl.DataFrame) -> list[pl.DataFrame]:
@@ -88,9 +114,17 @@ def _ordered(part: pl.DataFrame, options: Sequence[str], label_map: Mapping[str,
             "rename it (--map GIVEN=OPTION)."
         )
     probs = pl.col("label_probs")
+    strange = part.filter(probs.list.len() != len(named))
+    if len(strange):
+        row = strange.row(0, named=True)
+        raise TableError(
+            f"score: label_probs of item {row['item_id']!r} must hold one number for each of {', '.join(named)}; "
+            f"found {row['label_probs']}."
+        )
     columns = []
     for k, option in enumerate(options):
         places = [i for i, name in enumerate(ours) if name == option]
-        values = [probs.list.get(i, null_on_oob=True) for i in places] or [pl.lit(0.0)]
+        values = [probs.list.get(i) for i in places] or [pl.lit(0.0)]
         columns.append(pl.sum_horizontal(values).alias(f"p{k}"))
-    return part.select("run_id", "item_id", "label_mass", *columns)
+    mass = pl.coalesce("label_mass", probs.list.sum()).alias("label_mass")
+    return part.select("run_id", "item_id", mass, *columns)

@@ -19,6 +19,8 @@ from dfar_toolkit.readers.lm_eval import read_lm_eval
 from dfar_toolkit.readers.openai_batch import read_openai_batch
 from dfar_toolkit.readers.vllm_offline import read_vllm
 from dfar_toolkit.readers.zip_members import zip_members
+from dfar_toolkit.tabular.whole_file import refuse_special
+from dfar_toolkit.tabular.wording import ContentError
 
 Format = Literal["lm_eval", "inspect_ai", "lighteval", "openai_batch", "vllm", "helm", "hf_trainer", "llama_factory"]
 _READERS: Final[dict[str, Callable[[Path], Foreign]]] = {
@@ -73,6 +75,7 @@ def detect_format(path: Path | str) -> Format | None:
     if path.is_dir():
         return "helm" if (path / STATE).is_file() else None
     try:
+        refuse_special(path)
         with path.open("rb") as file:
             start = file.read(64)
             file.seek(0)
@@ -82,6 +85,8 @@ def detect_format(path: Path | str) -> Format | None:
             rest = file.read(_SCANNED)
     except FileNotFoundError:
         raise TableError(f"{path}: there is no such file.") from None
+    except ContentError as bad:
+        raise TableError(f"{path}: {bad}") from None
     except OSError as fault:
         raise TableError(f"{path}: cannot be read: {fault.strerror}.") from fault
     if not line:

@@ -29,11 +29,15 @@ FOREIGN_SCHEMA: Final = pl.Schema(_COLUMNS)
 
 
 class Foreign(NamedTuple):
-    """A file of another tool: its ``format``, ``rows`` in ``FOREIGN_SCHEMA``, and what a person must know of it."""
+    """A file of another tool: its ``format``, ``rows`` in ``FOREIGN_SCHEMA``, and what a person must know of it.
+
+    ``ordered`` is false where positions are not those of the data set, so that nothing may be matched by them.
+    """
 
     format: str
     rows: pl.DataFrame
     notes: tuple[str, ...] = ()
+    ordered: bool = True
 
 
 def foreign_rows(records: list[dict[str, Any]]) -> pl.DataFrame:

@@ -23,8 +23,8 @@ from dfar_toolkit.readers.records import Record, Repeats, as_foreign, file_bytes
 from dfar_toolkit.readers.zip_members import ZipMembers, zip_members
 
 _HEADERS: Final = ("header.json", "_journal/start.json", "start.json")  # the second is all that a stopped run has
-_SAMPLE: Final = re.compile(r"samples/[^/]+\.json")
-_PARTED: Final = re.compile(r"samples/[^/]+/sample\.json")
+_SAMPLE: Final = re.compile(r"samples/(?:[^/]+|.+_epoch_\d+)\.json", re.DOTALL)  # ids may hold slashes
+_PARTED: Final = re.compile(r"samples/.+/sample\.json", re.DOTALL)
 _TRANSCRIPT: Final = frozenset({"events", "events_data", "messages", "store", "timelines"})
 _ATTACHED: Final = "attachment://"
 
@@ -67,7 +67,8 @@ def read_inspect_ai(path: Path | str) -> Foreign:
         for scorer in scorers or [None]:
             answer = _answer(sample, scorer, text(mapping(scores.get(scorer or "")).get("answer")))
             rows.append(shared | {"method": scorer if several else None, "answer": answer})
-    return as_foreign(path, "inspect_ai", rows, [*repeats.notes, *log.notes, *_notes(log.header, samples, shuffled)])
+    notes = [*repeats.notes, *log.notes, *_notes(log.header, samples, shuffled)]
+    return as_foreign(path, "inspect_ai", rows, notes, ordered=not _mixed(log.header))
 
 
 def _packed(path: Path) -> _Log:
@@ -233,13 +234,17 @@ def _spread(choice: dict[str, Any], options: list[str], shuffled: bool) -> dict[
     return alternatives([(options[place], log) for place, log in pairs if place is not None])
 
 
+def _mixed(header: dict[str, Any]) -> bool:
+    """Whether the data set was shuffled before it was evaluated."""
+    return mapping(mapping(header.get("eval")).get("dataset")).get("shuffled") is True
+
+
 def _notes(header: dict[str, Any], samples: list[Record], shuffled: bool) -> list[str]:
     status = text(header.get("status"))
     failed = sum(bool(mapping(s.get("error"))) for s in samples)
-    mixed = mapping(mapping(header.get("eval")).get("dataset")).get("shuffled") is True
     return [
         *([f'the log\'s status is "{status}", not "success"'] if status not in (None, "success") else []),
         *([f"samples that ended in an error: {failed}"] if failed else []),
-        *(["the data set was shuffled: positions are the log's, not the data set's"] if mixed else []),
+        *(["the data set was shuffled: positions are the log's, not the data set's"] if _mixed(header) else []),
         *(["choices were shuffled, so log-probabilities of letters are left out"] if shuffled else []),
     ]

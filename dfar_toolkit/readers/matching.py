@@ -65,7 +65,7 @@ def match_items(
         >>> found.rows["item_id"].to_list(), found.by["text"]
         (['x:test:1', 'x:test:0'], 1)
     """
-    scope = _scope(items, split)
+    scope = items if split is None else in_splits(items, split)
     numbered = rows.with_row_index("row")
     texts = _texts(numbered)
     by_text = _candidates(texts, scope.select("item_id", text=_stripped("statement")))
@@ -77,14 +77,19 @@ def match_items(
     if split is None:
         own, own_note = _nobody(), ""
     found = _first_way(numbered.select("row"), {"key": keyed, "spelt_key": spelt, "own_key": own, "text": single})
+    gap_note = ""
     if by_position:
         found = _by_position(numbered, found, scope, split)
-    return _matched(numbered, found, by_text["row"].unique(), [spelt_note, own_note])
+        gap_note = _gaps(numbered["position"].filter(found["matched_by"] == "position"), numbered["position"])
+    return _matched(numbered, found, by_text["row"].unique(), [spelt_note, own_note, gap_note])
 
 
-def _scope(items: pl.DataFrame, split: str | Sequence[str] | None) -> pl.DataFrame:
-    if split is None:
-        return items
+def in_splits(items: pl.DataFrame, split: str | Sequence[str]) -> pl.DataFrame:
+    """The items of these splits.
+
+    Raises:
+        TableError: The items have no such split.
+    """
     wanted = [split] if isinstance(split, str) else list(split)
     known = items["split"].unique().sort().to_list()
     absent = [name for name in wanted if name not in known]
@@ -137,6 +142,11 @@ def _by_part(
     if own["text"].is_duplicated().any():
         return _nobody(), f"keys were not taken for {said}, which are not unique"
     known = found.join(by_text.select("row").unique(), on="row", how="semi")
+    if not known.height and _from_one(rows.select(text=part("key"))["text"], own["text"]):
+        return (
+            _nobody(),
+            f"keys were not taken for {said}: they count from 1 and these from 0, and no text bears them out",
+        )
     other = known.join(by_text, on=["row", "item_id"], how="anti")
     if not other.height:
         return found, f"keys were taken for {said}"
@@ -146,6 +156,14 @@ def _by_part(
         f"statement of the item that the key names (e.g. key {quoted([first['key']])}, item "
         f"{quoted([first['item_id']])})"
     )
+
+
+def _from_one(keys: pl.Series, parts: pl.Series) -> bool:
+    """Whether the keys are the numbers 1 to n where the parts are 0 to n - 1: each would name the next item."""
+    given, own = (names.cast(pl.Int64, strict=False) for names in (keys, parts))
+    if given.null_count() or own.null_count():
+        return False
+    return bool(own.min() == 0 and given.min() == 1 and given.max() == len(parts) and own.max() == len(parts) - 1)
 
 
 def _last_part(name: str) -> pl.Expr:
@@ -205,6 +223,7 @@ def _by_position(
     placed = numbered.select("row", place=pl.col("position").rank("dense").cast(pl.Int64) - 1)
     order = scope.select("item_id").with_row_index("place").cast({"place": pl.Int64})
     placed = placed.join(order, on="place", how="left", maintain_order="left").select("row", "item_id")
+    _check_counters(numbered.join(found.filter(pl.col("item_id").is_null()), on="row", how="semi"))
     against = placed.join(found.drop_nulls("item_id").rename({"item_id": "known"}), on="row").filter(
         pl.col("item_id") != pl.col("known")
     )
@@ -216,6 +235,31 @@ def _by_position(
             "match without positions."
         )
     return _first_way(found.select("row"), {**_ways_of(found), "position": placed})
+
+
+def _gaps(used: pl.Series, positions: pl.Series) -> str:
+    """A note where the positions do not follow each other, so that their ranks were taken."""
+    low, high = positions.min(), positions.max()
+    if not len(used) or not isinstance(low, int) or not isinstance(high, int):
+        return ""
+    lost = high - low + 1 - positions.n_unique()
+    if not lost:
+        return ""
+    return f"the positions leave out {lost} numbers between {low} and {high}: the n-th was taken for the n-th item"
+
+
+def _check_counters(rows: pl.DataFrame) -> None:
+    """Refuse positions of rows whose keys are numbers that count in another order."""
+    counted = rows.select("position", "key", number=pl.col("key").str.strip_chars().cast(pl.Int64, strict=False))
+    counted = counted.unique(["position", "number"], maintain_order=True).sort("position", maintain_order=True)
+    if counted["number"].null_count() or counted["number"].is_sorted():
+        return
+    fallen = counted.filter(pl.col("number") < pl.col("number").shift()).row(0, named=True)
+    raise TableError(
+        f"the keys of these rows are numbers in another order than the rows (key {quoted([fallen['key']])} stands at "
+        f"position {fallen['position']}), so matching by position would be a guess; sort the file, or give the split "
+        "(--split) without --by-position."
+    )
 
 
 def _ways_of(found: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -29,7 +29,7 @@ def read_openai_batch(path: Path | str) -> Foreign:
     path = Path(path)
     repeats = Repeats(path, "custom_id")
     rows: list[_Answer] = []
-    place = hidden = unordered = 0
+    place = hidden = unordered = broken = 0
     for line, record, mark in read_records(path):
         _check(path, line, record)
         if repeats.copy(plain(record.get("custom_id")), mark):
@@ -37,6 +37,7 @@ def read_openai_batch(path: Path | str) -> Foreign:
         body, failure = _body(record)
         answers = [{"error": failure}] if failure else _answers(body)
         hidden += any(a.pop("hidden", False) for a in answers)
+        broken += any(a.pop("broken", False) for a in answers)
         unordered += "custom_id" in record and not (text(record.get("id")) or "").startswith("vllm-")
         shared = {
             "position": place,
@@ -47,7 +48,20 @@ def read_openai_batch(path: Path | str) -> Foreign:
         }
         rows += [shared | answer for answer in answers]
         place += 1
-    return as_foreign(path, "openai_batch", rows, [*repeats.notes, *_notes(rows, hidden, unordered > 0)])
+    notes = [*repeats.notes, *_notes(rows, hidden, broken, unordered > 0), *_named(rows)]
+    return as_foreign(path, "openai_batch", rows, notes, ordered=not unordered)
+
+
+def _named(rows: list[_Answer]) -> list[str]:
+    """Give failed requests, whose body is not there to say it, the one model that the file names; say how many."""
+    models = {row["run_id"] for row in rows} - {None}
+    nameless = [row for row in rows if row["run_id"] is None and row.get("error") is not None]
+    if len(models) != 1 or not nameless:
+        return []
+    (model,) = models
+    for row in nameless:
+        row["run_id"] = model
+    return [f"failed requests without a model, counted for the one that the file names ({model}): {len(nameless)}"]
 
 
 def _check(path: Path, number: int, record: Record) -> None:
@@ -103,11 +117,13 @@ def _choice(choice: dict[str, Any]) -> _Answer:
     older = next(iter(listing(logprobs.get("top_logprobs"))), None)
     spread = alternatives(top_tokens(first)) or alternatives(list(mapping(older).items()))
     thought = any(message.get(name) for name in ("reasoning", "reasoning_content"))
+    given = top_tokens(first) or mapping(older)
     return {
         "raw": raw or refusal,
         "error": _silence(raw, refusal, reason),
         **({} if thought else spread),
         "hidden": thought and bool(spread),
+        "broken": bool(given) and not spread,
     }
 
 
@@ -138,10 +154,11 @@ def _response(body: dict[str, Any]) -> _Answer:
     first = next((place for p in parts for place in listing(p.get("logprobs"))), None)
     reason = text(mapping(body.get("incomplete_details")).get("reason")) or text(body.get("status"))
     failure = _message(body["error"]) if body.get("error") else _silence(raw, refusal, reason)
-    return {"raw": raw or refusal, "error": failure, **alternatives(top_tokens(first))}
+    spread = alternatives(top_tokens(first))
+    return {"raw": raw or refusal, "error": failure, **spread, "broken": bool(top_tokens(first)) and not spread}
 
 
-def _notes(rows: list[_Answer], hidden: int, unordered: bool) -> list[str]:
+def _notes(rows: list[_Answer], hidden: int, broken: int, unordered: bool) -> list[str]:
     failed = sum(row.get("error") is not None for row in rows)
     keyless = sum(row["key"] is None for row in rows)
     return [
@@ -153,4 +170,5 @@ def _notes(rows: list[_Answer], hidden: int, unordered: bool) -> list[str]:
             if hidden
             else []
         ),
+        *([f"outputs whose log-probabilities are no numbers, read without them: {broken}"] if broken else []),
     ]

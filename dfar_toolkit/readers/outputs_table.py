@@ -23,12 +23,13 @@ from dfar_toolkit.errors import TableError
 from dfar_toolkit.prompts.label_position import names_of, spelled
 from dfar_toolkit.prompts.parsing import parse_answers, parsing_note
 from dfar_toolkit.readers.foreign import Foreign
-from dfar_toolkit.readers.matching import match_items
+from dfar_toolkit.readers.matching import Matched, in_splits, match_items
 from dfar_toolkit.readers.option_numbers import option_probabilities
 from dfar_toolkit.tables import HUMAN_RUN, conform
 from dfar_toolkit.tabular import quoted
 
 _NO_METHOD: Final = ("", "none")  # "none" is how lm-eval calls the absence of a filter
+ONE_METHOD: Final = "the file has no filters or scorers to choose from: --method was not needed"
 _TOKENS: Final = ("first_token", "samples", "verbalised")  # kinds of numbers that stand beside a text
 _FEW: Final = 20  # so many different names can be labels, of so many characters; others are texts
 _SHORT: Final = 60
@@ -88,9 +89,13 @@ def to_outputs(
     if not options:
         raise TableError(f"the question {quoted([question])} has no options; only answers with options are read.")
     rows = _of_method(foreign.rows, method)
-    matched = match_items(rows, items, split=split, by_position=by_position)
+    if not rows.height:
+        raise TableError(f"this {foreign.format} file holds no outputs; was the run finished?")
+    matched = match_items(rows, items, split=split, by_position=by_position and foreign.ordered)
+    if by_position and not foreign.ordered and matched.unmatched.height:
+        raise TableError(_unordered(matched))
     if not matched.rows.height:
-        raise TableError(_nothing_matched(rows, items, matched.notes))
+        raise TableError(_nothing_matched(rows, items if split is None else in_splits(items, split), matched.notes))
     known = _named_runs(matched.rows, run_id).with_row_index("row")
     names = _Names(_spellings(options, label_map), _own_texts(known, items, options))
     named = _named_choices(known, names)
@@ -99,9 +104,12 @@ def to_outputs(
     numbers = option_probabilities(known, named, options)
     known = known.hstack(numbers.frame.drop("row")).with_columns(answered=answers["option"])
     known, said = _labelled(known, options, label_map)
+    if "kind" in questions.columns and questions["kind"].cast(pl.String)[0] == "set":
+        known, said = _of_a_set(known, said)
     _check_answers(known, options)
     gold = _gold_note(known, items, names, options, label_map)
-    notes = [*foreign.notes, *matched.notes, *said, *numbers.notes, *gold]
+    alone = [ONE_METHOD] if method is not None and rows["method"].null_count() == len(rows) else []
+    notes = [*foreign.notes, *alone, *matched.notes, *said, *numbers.notes, *gold]
     outputs = _identified(known, question, options)
     return Converted(conform(outputs, "outputs", where=foreign.format), matched.unmatched, tuple(n for n in notes if n))
 
@@ -117,13 +125,23 @@ def _of_method(rows: pl.DataFrame, method: str | None) -> pl.DataFrame:
     found = rows["method"].drop_nulls().unique().sort().to_list()
     if method is None and len(found) > 1:
         raise TableError(
-            f"this file holds the answers of {len(found)} filters or scorers ({quoted(found)}); choose one (method=)."
+            f"this file holds the answers of {len(found)} filters or scorers ({quoted(found)}); choose one (--method)."
         )
-    if method is None:
+    if method is None or not found:
         return rows
     if method not in found:
         raise TableError(f"this file has no filter or scorer {quoted([method])}; found {quoted(found)}.")
     return rows.filter(pl.col("method") == method)
+
+
+def _unordered(matched: Matched) -> str:
+    """Why rows in no order cannot be matched by position."""
+    shown = matched.unmatched.row(0, named=True)
+    name = quoted([shown["key"]]) if shown["key"] is not None else f"at place {shown['position']}"
+    return (
+        f"{matched.unmatched.height} rows match no item by key or text (e.g. {name}), and this file is in no order "
+        "that positions could follow; give every request the item_id as its key, or leave out --by-position."
+    )
 
 
 def _nothing_matched(rows: pl.DataFrame, items: pl.DataFrame, notes: Sequence[str]) -> str:
@@ -141,7 +159,7 @@ def _nothing_matched(rows: pl.DataFrame, items: pl.DataFrame, notes: Sequence[st
 
 def _named_runs(rows: pl.DataFrame, run_id: str | None) -> pl.DataFrame:
     if run_id is None and rows["run_id"].null_count():
-        raise TableError(f"{rows['run_id'].null_count()} rows name no run or model; give the run's name (run_id=).")
+        raise TableError(f"{rows['run_id'].null_count()} rows name no run or model; give the run's name (--run-id).")
     rows = rows.with_columns(pl.col("run_id").fill_null(run_id)) if run_id is not None else rows
     if (rows["run_id"] == HUMAN_RUN).any():
         raise TableError(f"the run name {quoted([HUMAN_RUN])} is kept for people's own reasons; rename the run.")
@@ -254,6 +272,13 @@ def _label_notes(rows: pl.DataFrame) -> list[str]:
         f"rows without a label because several options are equally probable: {tied}" if tied else "",
         f"rows without an answer (errors): {failed}" if failed else "",
     ]
+
+
+def _of_a_set(rows: pl.DataFrame, said: list[str]) -> tuple[pl.DataFrame, list[str]]:
+    """Without the shares of one whole, since of a set several options may hold at once."""
+    given = len(rows) - rows["label_probs"].null_count()
+    note = f"probabilities left out, since several options may hold at once (give label_probs in our own file): {given}"
+    return rows.with_columns(label_probs=None, label_mass=None), [*said, *([note] if given else [])]
 
 
 def _check_answers(rows: pl.DataFrame, options: Sequence[str]) -> None:

@@ -69,7 +69,7 @@ def plain_foreign(frame: pl.DataFrame, *, where: str) -> Foreign:
 
     Args:
         frame: A table, one row per answer.
-        where: File named in notes and errors.
+        where: File named in errors.
 
     Returns:
         Its rows, with what each column was taken for in the notes.
@@ -83,7 +83,7 @@ def plain_foreign(frame: pl.DataFrame, *, where: str) -> Foreign:
         >>> found.rows.select("key", "answer", "choices", "probs").row(0)
         ('a', 'ethical', ['ethical', 'unethical'], [0.9, 0.1])
         >>> found.notes[0]
-        'mine.csv: read "ID" as key, "Prediction" as answer, "p_ethical", "p_unethical" as probs'
+        'read "ID" as key, "Prediction" as answer, "p_ethical", "p_unethical" as probs'
     """
     numbers = _numbers(frame.columns, where)
     roles = _roles([c for c in frame.columns if c not in numbers.columns], where)
@@ -100,7 +100,7 @@ def plain_foreign(frame: pl.DataFrame, *, where: str) -> Foreign:
     lost = [pl.lit(None, dtype=dtype).alias(c) for c, dtype in FOREIGN_SCHEMA.items() if c not in rows.columns]
     rows = rows.with_columns(lost).with_row_index("row").with_columns(_places(), pl.col("sample").fill_null(0))
     used = [(role, [name]) for role, name in roles.items()] + [("texts", texts), (numbers.role, numbers.columns)]
-    return Foreign("plain", rows.select(FOREIGN_SCHEMA.names()), _notes(used, frame.columns, where))
+    return Foreign("plain", rows.select(FOREIGN_SCHEMA.names()), _notes(used, frame.columns))
 
 
 def _plain_name(column: str) -> str:
@@ -166,7 +166,9 @@ def _values(column: pl.Series, role: str, where: str) -> pl.Series:
 def _checked_number(column: pl.Series, where: str) -> pl.Series:
     if column.dtype.is_numeric():
         return column.cast(pl.Float64)
-    texts = column.cast(pl.String, strict=False) if not column.dtype.is_nested() else pl.Series([str(column[0])])
+    texts = (
+        column.cast(pl.String, strict=False) if not column.dtype.is_nested() else pl.Series([str(column.to_list()[0])])
+    )
     texts = texts.set(texts.str.strip_chars() == "", None)
     numbers = texts.str.strip_chars().cast(pl.Float64, strict=False)
     wrong = texts.filter(numbers.is_null() & texts.is_not_null())
@@ -196,13 +198,13 @@ def _places() -> pl.Expr:
     return (first.rank("dense") - 1).cast(pl.Int64).alias("position")
 
 
-def _notes(used: list[tuple[str, list[str]]], columns: Sequence[str], where: str) -> tuple[str, ...]:
+def _notes(used: list[tuple[str, list[str]]], columns: Sequence[str]) -> tuple[str, ...]:
     taken = [f"{quoted(names)} as {role}" for role, names in used if names]
     known = {name for _, names in used for name in names}
     left = [c for c in columns if c not in known]
     nameless = not any(names for role, names in used if role in ("key", "texts"))
     return (
-        f"{where}: read {', '.join(taken)}",
-        *([f"{where}: columns not read: {quoted(left)}"] if left else []),
-        *([f"{where}: no column is an id or a statement: only positions can match its rows"] if nameless else []),
+        f"read {', '.join(taken)}",
+        *([f"columns not read: {quoted(left)}"] if left else []),
+        *(["no column is an id or a statement: only positions can match its rows"] if nameless else []),
     )

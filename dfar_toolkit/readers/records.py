@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.readers.foreign import Foreign, foreign_rows
-from dfar_toolkit.tabular.json_rows import parsed_json
+from dfar_toolkit.tabular.json_rows import cut_short, parsed_json
+from dfar_toolkit.tabular.whole_file import whole_file
 from dfar_toolkit.tabular.wording import ContentError, quoted
 
 Record = dict[str, object]
@@ -18,17 +18,9 @@ Record = dict[str, object]
 def file_bytes(path: Path) -> bytes:
     """The bytes of a file after a byte-order mark, or in one line why there are none."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise TableError(f"{path}: there is no such file.") from None
-    except IsADirectoryError:
-        raise TableError(f"{path}: this is a folder; give the outputs file in it.") from None
-    except OSError as fault:
-        raise TableError(f"{path}: cannot be read: {fault.strerror}.") from fault
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if not data.strip():
-        raise TableError(f"{path}: the file is empty.")
-    return data
+        return whole_file(path, folder="this is a folder; give the outputs file in it.")
+    except ContentError as bad:
+        raise TableError(f"{path}: {bad}") from bad.__cause__
 
 
 def text_of(data: bytes, where: Path | str) -> str:
@@ -89,9 +81,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, object, str]]:
         try:
             value = parsed_json(stripped, line=number)
         except ContentError as bad:
-            last = number > 1 and not any(map(str.strip, lines[number:]))
-            cut = " It is the last line, as when a run is stopped: remove it, or let the run finish." if last else ""
-            raise TableError(f"{path}: {bad}{cut}") from bad.__cause__
+            raise TableError(f"{path}: {bad}{cut_short(bad, lines, number)}") from bad.__cause__
         yield number, value, stripped
 
 
@@ -128,12 +118,14 @@ class Repeats:
         return [f"records left out because they repeat an earlier one exactly: {self._copies}"] if self._copies else []
 
 
-def as_foreign(path: Path, name: str, rows: list[dict[str, Any]], notes: Iterable[str] = ()) -> Foreign:
+def as_foreign(
+    path: Path, name: str, rows: list[dict[str, Any]], notes: Iterable[str] = (), *, ordered: bool = True
+) -> Foreign:
     """Rows as ``Foreign``; a file without rows, or with half a surrogate pair, is an error."""
     if not rows:
         raise TableError(f"{path}: this {name} file holds no outputs.")
     try:
-        return Foreign(name, foreign_rows(rows), tuple(notes))
+        return Foreign(name, foreign_rows(rows), tuple(notes), ordered)
     except UnicodeEncodeError:
         raise TableError(f"{path}: a text holds half a surrogate pair (\\ud800...); write the file again.") from None
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from dfar_toolkit.report.beside import Beside, beside_table, by_place
 from dfar_toolkit.report.cells import confidence_text, estimates_table
-from dfar_toolkit.report.score_parts import rows_of
+from dfar_toolkit.report.score_parts import by_subset, rows_of
 from dfar_toolkit.report.scored import score_cells
 from dfar_toolkit.report.shared_notes import Row, gathered_notes, with_over
 from dfar_toolkit.report.table import Section
@@ -37,14 +37,16 @@ def as_annotator_section(scores: pl.DataFrame) -> Section:
     rows = with_over((r for r in found if r not in tests), _PLACE[:2])
     own = [r for r in rows if r.get("metric") not in (*_PEOPLE, *_DIFFERENCE)]
     besides = [Beside("people", _beside(rows, _PEOPLE), True), Beside("difference", _beside(rows, _DIFFERENCE), True)]
-    first = [r for r in own if r.get("metric") in PEOPLE_HEADLINES]
-    further = [r for r in own if r.get("metric") not in PEOPLE_HEADLINES]
+    first = [r for r in by_subset(own)[0] if r.get("metric") in PEOPLE_HEADLINES]
+    further = [r for r in own if r not in first]
+    tested, tested_further = by_subset(tests)
     notes = gathered_notes(first, _PLACE[:2])
     head, caption = ("run", "subset", "metric"), "Further agreement with people"
     tables = [
-        beside_table(first, _PLACE, besides, notes, value="run"),
-        estimates_table(head, score_cells(tests, head), caption="Alternative annotator test"),
-        beside_table(further, _PLACE, besides, notes, value="run", caption=caption, folded=True),
+        beside_table(first, _PLACE, besides, notes, value="the run"),
+        estimates_table(head, score_cells(tested, head), caption="Alternative annotator test"),
+        beside_table(further, _PLACE, besides, notes, value="the run", caption=caption, folded=True),
+        estimates_table(head, score_cells(tested_further, head), caption="The same test by subset", folded=True),
         *notes.tables(),
     ]
     text = (_TEXT, confidence_text(found), *notes.lines())

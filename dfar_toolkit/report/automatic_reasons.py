@@ -26,10 +26,10 @@ def automatic_table(rows: Sequence[Row], notes: SharedNotes) -> Table:
         Beside("floor", _ending(rows, "_floor")),
         Beside("above floor", _ending(rows, "_run_minus_floor"), interval=True),
         Beside("ceiling", _ending(rows, "_ceiling")),
-        Beside("position", _ending(rows, "_position")),
+        Beside("position", _ending(rows, "_position"), interval=True),
     ]
     caption = "Reasons without a judge"
-    return beside_table(_measures(rows), _PLACE, besides, notes, value="run", caption=caption, folded=True)
+    return beside_table(_measures(rows), _PLACE, besides, notes, value="the run", caption=caption, folded=True)
 
 
 def _measures(rows: Sequence[Row]) -> list[Row]:

@@ -65,12 +65,16 @@ def beside_table(
         columns += [beside.heading, *(["interval"] if beside.interval else [])]
     columns += ["n", "note"]
     lines = [_line(row, by, besides, notes) for row in rows]
-    first, last = len(by) + 2, len(columns) - 2
-    empty = {i for i in range(first, len(columns)) if i != last and not any(line[i].strip("–") for line in lines)}
-    kept = [i for i in range(len(columns)) if i not in empty]
+    needed = {*range(len(by) + 2), len(columns) - 2}  # what tells rows apart, value, interval, n
+    kept = [i for i, name in enumerate(columns) if i in needed or any(line[i] not in _blank(name) for line in lines)]
     numeric = frozenset(k for k, i in enumerate(kept) if len(by) <= i < len(columns) - 1)
     cells = tuple(tuple(line[i] for i in kept) for line in lines)
     return Table(caption, tuple(columns[i] for i in kept), cells, numeric, folded)
+
+
+def _blank(column: str) -> tuple[str, ...]:
+    """What an empty cell of a column looks like."""
+    return ("", interval_text(None, None)) if column == "interval" else ("",)
 
 
 def _line(row: Row, by: Sequence[str], besides: Sequence[Beside], notes: SharedNotes) -> list[str]:

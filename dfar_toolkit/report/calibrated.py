@@ -15,7 +15,7 @@ from dfar_toolkit.report.cells import (
     value_text,
 )
 from dfar_toolkit.report.document import plain_text
-from dfar_toolkit.report.score_parts import rows_of
+from dfar_toolkit.report.score_parts import by_subset, rows_of
 from dfar_toolkit.report.scored import score_cells
 from dfar_toolkit.report.shared_notes import Row, shared_notes
 from dfar_toolkit.report.table import Section, Table
@@ -42,8 +42,8 @@ def calibration_section(scores: pl.DataFrame, curves: pl.DataFrame) -> Section:
     rows = rows_of(scores, "calibration")
     notes = shared_notes(rows, _PLACE[:2])
     own = [{**r, "note": notes.own(r)} for r in rows]
-    first = [r for r in own if r.get("metric") in CALIBRATION_HEADLINES]
-    further = [r for r in own if r.get("metric") not in CALIBRATION_HEADLINES]
+    first = [r for r in by_subset(own)[0] if r.get("metric") in CALIBRATION_HEADLINES]
+    further = [r for r in own if r not in first]
     head = ("run", "subset", "metric")
     caption = "Further measures of calibration"
     tables = [

@@ -7,6 +7,7 @@ from typing import Final
 
 from dfar_toolkit.report.cells import estimate_cells, estimates_table
 from dfar_toolkit.report.document import plain_text
+from dfar_toolkit.report.score_parts import by_subset
 from dfar_toolkit.report.shared_notes import Row, SharedNotes, shared_notes
 from dfar_toolkit.report.table import Table
 
@@ -44,23 +45,23 @@ def shares_of(rows: Sequence[Row]) -> list[Row]:
 
 
 def limit_notes(limits: Sequence[Row]) -> SharedNotes:
-    """What all ceilings of a kind say, such as how well the model behind BEST fits the votes."""
-    return shared_notes([{**r, "of whom": _whom(r)} for r in limits], ("subset", "of whom"))
+    """What all ceilings of a kind over all items say, such as how well the model behind BEST fits the votes."""
+    return shared_notes([{**r, "of whom": _whom(r)} for r in by_subset(limits)[0]], ("subset", "of whom"))
 
 
 def ceiling_tables(rows: Sequence[Row]) -> list[Table]:
-    """The headline ceilings; the others, and the shares with their intervals, folded."""
+    """The headline ceilings over all items; the others, and the shares with their intervals, folded."""
     limits = limits_of(rows)
     several = len({tuple(_runs(r)) for r in limits}) > 1
     head = [*(["run"] if several else []), "subset", "ceiling", "of whom"]
     notes = limit_notes(limits)
-    first = [_cells(r, notes, several) for r in limits if r.get("metric") in CEILING_HEADLINES]
-    further = [_cells(r, notes, several) for r in limits if r.get("metric") not in CEILING_HEADLINES]
+    first = [r for r in by_subset(limits)[0] if r.get("metric") in CEILING_HEADLINES]
+    further = [r for r in limits if r not in first]
     shares = [r for r in rows if str(r.get("metric")).startswith(_SHARE)]
     of_runs = [[*(plain_text(r.get(c)) for c in ("run_id", "subset", "metric")), *estimate_cells(r)] for r in shares]
     tables = [
-        estimates_table(head, first, caption="Ceilings on these votes"),
-        estimates_table(head, further, caption="Further ceilings", folded=True),
+        estimates_table(head, [_cells(r, notes, several) for r in first], caption="Ceilings on these votes"),
+        estimates_table(head, [_cells(r, notes, several) for r in further], caption="Further ceilings", folded=True),
         estimates_table(("run", "subset", "metric"), of_runs, caption="Shares of the ceiling", folded=True),
     ]
     return [t for t in tables if t.rows]

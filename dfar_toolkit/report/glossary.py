@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-MEANINGS: Final = {
+from dfar_toolkit.report.distribution_meanings import DISTRIBUTION_MEANINGS
+from dfar_toolkit.report.people_meanings import PEOPLE_MEANINGS
+from dfar_toolkit.report.reason_meanings import REASON_MEANINGS
+
+_NAMES: Final = {
     # Agreement among annotators.
     "percent_agreement": "Chance that two different people who judged the same item gave the same value.",
     "krippendorff_alpha": "Agreement beyond chance: 1 is perfect, 0 is what chance would give, below 0 is less; "
@@ -45,28 +49,12 @@ MEANINGS: Final = {
     "precision": "Of the items that the run gave this label, the share to which people gave it too.",
     "recall": "Of the items to which people gave this label, the share that the run gave it too.",
     "f1": "Harmonic mean of precision and recall of this label.",
-    # Reasons.
-    "mar_mean": "Misalignment rate: chance that a random judge rejects the run's reason, over items with a judged one.",
-    "mar_majority": "Share of the items with a judged reason whose reason more than half of the judges reject.",
-    "mar_even_split": "Share of the items with a judged reason on which the judges are evenly split.",
-    "mar_strict": "The mean misalignment rate over all items, missing and unjudged reasons counted as rejected.",
-    "mar_lower_bound": "What the rate over all items would be if no missing or unjudged reason were bad; "
-    "in a comparison, the least that the difference could be.",
-    "mar_upper_bound": "What the rate over all items would be if every missing or unjudged reason were bad; "
-    "in a comparison, the most that the difference could be.",
-    "mar_mean_given_right": "The mean misalignment rate where the run's label is the people's.",
-    "mar_mean_given_wrong": "The mean misalignment rate where the run's label is not the people's.",
-    "reason_missing_share": "Share of all items for which the run gave no reason.",
-    "reason_unjudged_share": "Share of all items for which the run gave a reason that nobody judged.",
-    "judge_percent_agreement": "Chance that two different judges of the same reason said the same.",
-    "judge_specific_agreement": 'Agreement on "bad": if one judge rejects a reason, how often another one does too.',
-    "judge_gwet_ac1": 'The judges\' agreement beyond chance, meaningful also where "bad" is rare.',
-    "judge_alpha": "Krippendorff's alpha of the judges; low where nearly all verdicts are alike, even if they agree.",
     # Subsets.
     "leaked": "Subset: items whose text, exactly or nearly, also stands in the training data.",
     "clean": "Subset: items whose text does not stand in the training data, neither exactly nor nearly.",
     "stem": "Subset: clean items that share their stem (the opening of the text) with a training item.",
 }
+MEANINGS: Final = _NAMES | DISTRIBUTION_MEANINGS | PEOPLE_MEANINGS | REASON_MEANINGS
 
 
 def meanings(names: Iterable[str]) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dfar_toolkit.report.document import ReportData, visible
 from dfar_toolkit.report.sections import sections
@@ -12,6 +13,8 @@ from dfar_toolkit.report.table import Section
 
 if TYPE_CHECKING:
     import altair as alt
+
+_LONG_NAME: Final = re.compile("[a-z0-9_]{33,}")  # nothing in it could be markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def html(data: ReportData) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["drawn"] = Markup  # only ever applied to what report/svg.py reduced
+    environment.filters["breakable"] = _breakable
     figures = _figures(data)
     parts = [_Part(s, tuple(figures.get(s.key, ()))) for s in sections(data)]
     return environment.get_template("page.html.jinja").render(title=data.title, parts=parts, footer=data.footer)
@@ -64,6 +68,13 @@ def _shown(value: object) -> object:
     from markupsafe import Markup
 
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+
+
+def _breakable(cell: str) -> str:
+    """A long name of a metric may break after an underscore; anything else is escaped like all text."""
+    from markupsafe import Markup
+
+    return Markup(cell.replace("_", "_<wbr>")) if _LONG_NAME.fullmatch(cell) else cell
 
 
 def _figures(data: ReportData) -> dict[str, list[Figure]]:

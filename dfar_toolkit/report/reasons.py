@@ -10,15 +10,16 @@ import polars as pl
 from dfar_toolkit.report.automatic_reasons import automatic_notes, automatic_table
 from dfar_toolkit.report.cells import confidence_line, confidence_text, estimates_table, finite
 from dfar_toolkit.report.document import plain_text
-from dfar_toolkit.report.score_parts import rows_of
+from dfar_toolkit.report.score_parts import by_subset, rows_of
 from dfar_toolkit.report.scored import score_cells
-from dfar_toolkit.report.shared_notes import Row
+from dfar_toolkit.report.shared_notes import Row, SharedNotes, shared_notes
 from dfar_toolkit.report.table import Section, Table
 
 JUDGE_HEADLINES: Final = (
     "judge_accuracy", "judge_kappa", "judge_sensitivity", "judge_specificity", "judge_excess_bad", "mar_judge_model",
     "mar_prediction_powered",
 )  # fmt: skip
+_ERROR_TYPE: Final = "error_type_share"
 _TITLE: Final = "Reasons"
 _JUDGED: Final = "The share of reasons that judges reject. Human reasons judged alike are the floor."
 _MODELS: Final = "Judge models stand apart: their verdicts never count as people's."
@@ -41,13 +42,17 @@ def runs_without_verdicts(rows: Iterable[Row]) -> list[str]:
 def reasons_section(scores: pl.DataFrame, protocol: Mapping[str, object]) -> Section:
     """Misalignment rates and the judges' agreement, judge models, automatic measures, the protocol of the judging."""
     rows = rows_of(scores, "judging")
-    by_people, by_models = [r for r in rows if _judge(r) == ""], [r for r in rows if _judge(r)]
+    types = [r for r in rows if r.get("metric") == _ERROR_TYPE]
+    by_people = [r for r in rows if not _judge(r) and r.get("metric") != _ERROR_TYPE]
+    by_models = [r for r in rows if _judge(r)]
     automatic = rows_of(scores, "reasons")
     notes = automatic_notes(automatic)
     text, tables = _judged(by_people)
+    tables += _error_types(types)
     if by_models:
-        text += [*([] if by_people else [confidence_line(by_models)]), _MODELS]
-        tables += _judge_models(by_models)
+        about = _judge_notes(by_models)
+        text += [*([] if by_people else [confidence_line(by_models)]), _MODELS, *about.lines()]
+        tables += [*_judge_models(by_models, about), *about.tables()]
     if protocol:
         lines = tuple((k, plain_text(v)) for k, v in protocol.items())
         tables.append(Table("How reasons were judged", ("", ""), lines))
@@ -87,9 +92,34 @@ def _why_silent(run: str, rows: Iterable[Row]) -> str:
     return f"No reason of {run} was judged."
 
 
-def _judge_models(rows: Sequence[Row]) -> list[Table]:
+def _error_types(rows: Sequence[Row]) -> list[Table]:
+    """What is wrong with the reasons that people reject, over all items, and by subset folded."""
+    head = ("run", "subset", "error type")
+    first, further = by_subset(rows)
+    caption = "Types of error among bad verdicts; n counts these, and the intervals of a run hold together"
+    tables = [
+        estimates_table(head, score_cells(first, head), caption=caption),
+        estimates_table(head, score_cells(further, head), caption="Types of error by subset", folded=True),
+    ]
+    return [t for t in tables if t.rows]
+
+
+def _judge_notes(rows: Sequence[Row]) -> SharedNotes:
+    """What all rows about the quality of a judge model say."""
+    quality = [{**r, "judge": _judge(r)} for r in rows if str(r.get("metric")).startswith("judge_")]
+    return shared_notes(quality, ("judge", "subset"))
+
+
+def _judge_models(rows: Sequence[Row], about: SharedNotes) -> list[Table]:
     """Each judge model against people; by error type, by length and by position folded."""
-    named = [{**r, "run_id": plain_text(r.get("run_id")) or "(all runs)"} for r in rows]
+    named = [
+        {
+            **r,
+            "run_id": plain_text(r.get("run_id")) or "(all runs)",
+            "note": about.own({**r, "judge": _judge(r)}),
+        }
+        for r in rows
+    ]
     first = [r for r in named if r.get("metric") in JUDGE_HEADLINES and r.get("label") is None]
     further = [r for r in named if r not in first]
     head = ("judge", "run", "subset", "metric")

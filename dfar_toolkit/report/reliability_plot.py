@@ -40,7 +40,7 @@ def reliability_plot(curve: pl.DataFrame, *, ends: Sequence[float] | None = None
         return None
     across = list(ends or predicted_ends(curve))
     x = alt.X("x:Q", title=_X).scale(domain=across, nice=False).axis(tickCount=5)
-    y = alt.Y("value:Q", title=_Y).scale(domain=[0, 1], nice=False).axis(tickCount=6, grid=True)
+    y = alt.Y("value:Q", title=_Y).scale(domain=[0, 1], nice=False).axis(tickCount=6, grid=True, titlePadding=10)
     base = alt.Chart(inline(points))
     diagonal = alt.Chart(inline([{"x": e, "value": e} for e in across])).mark_line(
         color=INK, strokeDash=[4, 4], opacity=0.5, strokeWidth=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import polars as pl
@@ -9,8 +10,20 @@ import polars as pl
 from dfar_toolkit.report.shared_notes import Row
 
 Part = Literal["labels", "bias", "ordinal", "soft", "ceiling", "calibration", "people", "reasons", "judging"]
+_ALL: Final = "all"  # the subset of all items
 # Of a table without parts: metrics about people's verdicts on reasons; everything else is about labels.
 _REASON_METRICS: Final = ("mar", "misalignment", "judge", "reason")
+
+
+def by_subset(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows about all items, and those about a part of them; the first are all rows where there is one subset.
+
+    Example:
+        >>> by_subset([{"subset": "all"}, {"subset": "clean"}])
+        ([{'subset': 'all'}], [{'subset': 'clean'}])
+    """
+    first = [r for r in rows if r.get("subset") == _ALL]
+    return (first, [r for r in rows if r.get("subset") != _ALL]) if first else (list(rows), [])
 
 
 def rows_of(scores: pl.DataFrame, part: Part) -> list[Row]:

@@ -129,6 +129,9 @@ def glossary_section(data: ReportData) -> Section:
     for frame in (data.scores, *(c.differences for c in data.comparisons)):
         for column in {"metric", "subset"} & set(frame.columns):
             names |= set(frame[column].drop_nulls().unique().to_list())
+    if {"part", "predictor"} <= set(data.scores.columns):
+        beside = data.scores.filter(pl.col("part") != "judging")  # there it is a judge, of any name
+        names |= set(beside["predictor"].drop_nulls().unique().to_list())
     rows = tuple(meanings(names).items())
     tables = (Table("One line per name", ("name", "meaning"), rows, folded=True),) if rows else ()
     return Section("glossary", "What the numbers mean", (), tables)

@@ -13,6 +13,7 @@ def people_rows(
     part: pl.DataFrame,
     annotations: pl.DataFrame | None,
     *,
+    question: str,
     ordered: bool,
     options: tuple[str, ...],
     confidence: float,
@@ -24,6 +25,7 @@ def people_rows(
     Args:
         part: Rows of the joined answers of one run.
         annotations: The table annotations.
+        question: The question that the run answers; ratings of others say nothing about it.
         ordered: Whether the options are ordered: then alpha and kappa are those of numbers.
         options: Names of the labels in order.
         confidence: Two-sided coverage.
@@ -34,7 +36,7 @@ def people_rows(
         Rows ``metric``, ``predictor`` (null for the run, ``people`` for people alone) and Estimate's fields; None
         where no answered item has ratings of two people that are options.
     """
-    ratings = _ratings(part, annotations, options)
+    ratings = _ratings(part, annotations, question, options)
     if ratings is None:
         return None
     answers = part.select("item_id", pl.col("label_pred").alias("label"))
@@ -45,27 +47,36 @@ def people_rows(
     beside = pl.when(pl.col("metric").str.ends_with("_people")).then(pl.lit("people"))
     tables = [table.drop("annotator").with_columns(beside.alias("predictor"))]
     if ratings["annotator_id"].n_unique() >= 3:
-        unit = part.select("item_id", "label_pred", *(["group"] if "group" in part.columns else []))
-        test = alt_test(unit.rename({"label_pred": "label"}), ratings, confidence=confidence, n_boot=n_boot, seed=seed)
+        unit = part.select("item_id", pl.col("label_pred").alias("label"), *_group(part))
+        if ordered:  # answers as their places: a near one is nearly as good
+            place = dict(zip(options, map(float, range(len(options))), strict=True))
+            unit = unit.with_columns(pl.col("label").replace_strict(place, default=None))
+            ratings = ratings.with_columns(pl.col("value").replace_strict(place))
+        test = alt_test(
+            unit, ratings, similarity="negative_rmse" if ordered else "agreement",
+            confidence=confidence, n_boot=n_boot, seed=seed,
+        )  # fmt: skip
         found = {"alt_test_winning_rate": test.winning_rate, "alt_test_advantage": test.advantage}
         rows = estimates_frame(found.values(), beside=[{"metric": m} for m in found])
         tables.append(rows.with_columns(pl.lit(None, dtype=pl.String).alias("predictor")))
     return pl.concat([t.select(tables[0].columns) for t in tables])
 
 
-def _ratings(part: pl.DataFrame, annotations: pl.DataFrame | None, options: tuple[str, ...]) -> pl.DataFrame | None:
-    """Single-valued ratings of the primary question by known people about these items, two or more per item."""
+def _group(part: pl.DataFrame) -> list[str]:
+    """The column of the resampling unit, where items share one."""
+    return ["group"] if "group" in part.columns else []
+
+
+def _ratings(
+    part: pl.DataFrame, annotations: pl.DataFrame | None, question: str, options: tuple[str, ...]
+) -> pl.DataFrame | None:
+    """Single-valued ratings of the question by known people about these items; None if no item answered has two."""
     if annotations is None or not len(annotations):
         return None
-    asked = annotations["question"][0]
     unit = pl.col("group") if "group" in part.columns else pl.col("item_id").alias("group")
     groups = part.select("item_id", unit, answered=pl.col("label_pred").is_not_null())
-    known = annotations.filter(
-        pl.col("question") == asked,
-        pl.col("value").is_in(list(options)),
-        ~pl.col("annotator_id").str.ends_with(":unknown"),
-    )
+    known = annotations.filter(pl.col("question") == question, ~pl.col("annotator_id").str.ends_with(":unknown"))
     single = known.filter(pl.len().over("item_id", "annotator_id") == 1)
-    ratings = single.join(groups, on="item_id", how="inner")
+    ratings = single.filter(pl.col("value").is_in(list(options))).join(groups, on="item_id", how="inner")
     several = ratings.filter(pl.len().over("item_id") > 1, pl.col("answered"))
     return ratings.select("item_id", "annotator_id", "value", "group") if len(several) else None

@@ -22,7 +22,7 @@ def reason_rows(
 
     Args:
         part: Rows of the joined answers of one run.
-        outputs: The table outputs; every sample counts.
+        outputs: Output rows that were looked at, with ``label_pred``; every sample counts, with its own label.
         items: The table items, with statements and people's reasons.
         run: The run.
         options: Names of the labels in order.
@@ -33,14 +33,11 @@ def reason_rows(
     Returns:
         Rows ``metric`` and Estimate's fields.
     """
-    own = outputs.filter(
-        pl.col("run_id") == run, pl.col("condition") == "full", pl.col("annotator_id") == "", pl.col("error").is_null()
-    ).select("item_id", "reason")
-    if own["reason"].is_null().all():
-        return None
+    given = pl.when(pl.col("error").is_null()).then("reason").alias("reason")
+    own = outputs.filter(run_id=run).select("item_id", "label_pred", given)
     people = items.select("item_id", "statement", _texts().alias("human_reasons"))
-    kept = part.select("item_id", "label_pred", *(["group"] if "group" in part.columns else []))
-    frame = kept.join(own, on="item_id", how="inner").join(people, on="item_id", how="left")
+    kept = part.select("item_id", *(["group"] if "group" in part.columns else []))
+    frame = kept.join(own, on="item_id", how="left").join(people, on="item_id", how="left")
     if frame["reason"].is_null().all():
         return None
     return reasons_table(frame, options=options, confidence=confidence, n_boot=n_boot, seed=seed)

@@ -109,7 +109,7 @@ def score(
     frame = answers.frame.drop("group") if alone else answers.frame  # then every item is its own unit
     settings = _Settings(confidence, n_boot, seed)
     wanted = set(PARTS if parts is None else parts)
-    context = _Context(answers, outputs, items, annotations, ordered, note, {})
+    context = _Context(answers, items, annotations, ordered, note, {})
     for run, rows in frame.partition_by("run_id", as_dict=True, maintain_order=True).items():
         for subset in subsets:
             found += _one_run(str(run[0]), subset, rows.filter(subset.keep), context, wanted, settings)
@@ -132,7 +132,6 @@ class _Context(NamedTuple):
     """What all runs and subsets share."""
 
     answers: Answers
-    outputs: pl.DataFrame
     items: pl.DataFrame
     annotations: pl.DataFrame | None
     ordered: bool
@@ -148,11 +147,13 @@ def _one_run(
     gold = part.drop_nulls("label")
     pairs = predicted_pairs(part, options) if wanted & {"soft", "ceiling", "calibration"} else None
     notes = [n for n in (subset.note, context.answers.note, context.note) if n]
-    ordered = context.ordered
+    ordered, asked_of = context.ordered, str(context.answers.outputs["question"][0])
     work: dict[str, Callable[[], pl.DataFrame | None]] = {
         "labels": lambda: label_rows(part, options, notes, **how),
-        "people": lambda: people_rows(part, context.annotations, ordered=ordered, options=options, **how),
-        "reasons": lambda: reason_rows(part, context.outputs, context.items, run, options, **how),
+        "people": lambda: people_rows(
+            part, context.annotations, question=asked_of, ordered=ordered, options=options, **how
+        ),
+        "reasons": lambda: reason_rows(part, context.answers.outputs, context.items, run, options, **how),
         "ceiling": lambda: _ceilings(part, pairs, subset, context, settings),
     }
     if len(gold):

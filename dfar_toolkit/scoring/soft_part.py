@@ -15,7 +15,8 @@ from dfar_toolkit.metrics.ceiling.ceiling_table import ceiling_table
 from dfar_toolkit.metrics.ceiling.fitted_scores import BestMetric
 from dfar_toolkit.metrics.soft_labels.brier import brier_score_rows
 from dfar_toolkit.metrics.soft_labels.cross_entropy import soft_cross_entropy_rows
-from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, pair_distributions
+from dfar_toolkit.metrics.soft_labels.joined_pairs import joined_pairs
+from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 from dfar_toolkit.metrics.soft_labels.references import corpus_mean_predictor
 from dfar_toolkit.metrics.soft_labels.score_table import soft_label_table
 from dfar_toolkit.metrics.soft_labels.total_variation import total_variation_rows
@@ -33,17 +34,10 @@ def predicted_pairs(part: pl.DataFrame, options: tuple[str, ...]) -> PairedDistr
         options: Names of the labels in order.
 
     Returns:
-        The pairs; votes are in them where every complete case has votes.
+        The pairs, as :func:`~dfar_toolkit.metrics.soft_labels.joined_pairs.joined_pairs`.
     """
     human, predicted = pl.col("label_probs").is_not_null(), pl.col("label_probs_pred").is_not_null()
-    both = part.filter(human & predicted)
-    if not len(both):
-        return None
-    counts = "label_counts" if both["label_counts"].null_count() == 0 else None
-    shares = part.select("label_probs", "label_probs_pred", "label_counts", *_group(part))
-    return pair_distributions(
-        "score", shares, gold="label_probs", pred="label_probs_pred", counts=counts, options=options
-    )
+    return joined_pairs("score", part, options) if part.select((human & predicted).any()).item() else None
 
 
 def soft_rows(pairs: PairedDistributions, *, ordered: bool, confidence: float, n_boot: int, seed: int) -> pl.DataFrame:
@@ -70,7 +64,8 @@ def ceiling_rows(part: pl.DataFrame, *, confidence: float, seed: int) -> pl.Data
         nobody takes them for the run's.
     """
     known = part.drop_nulls("label_counts")
-    if not len(known) or not bool((known["label_counts"].list.sum() > 1).any()):
+    counts = known["label_counts"].list
+    if not bool(((counts.sum() > 1) & (counts.len() > 1)).any()):  # a single option is no choice
         return None
     table = ceiling_table(
         known.select("label_counts", *_group(part)), column="label_counts",

@@ -18,6 +18,7 @@ from dfar_toolkit.errors import DfarError, TableError
 from dfar_toolkit.tabular.arrow_lines import SMALLEST, arrow_lines
 from dfar_toolkit.tabular.delimited import delimited_rows
 from dfar_toolkit.tabular.json_rows import json_lines, json_table, mended_json, parsed_json, rows_frame
+from dfar_toolkit.tabular.whole_file import whole_file
 from dfar_toolkit.tabular.wording import ContentError, demand_columns, nearest, quoted
 
 __all__ = ["ENDINGS", "SEPARATORS", "nearest", "quoted", "read_json", "read_table"]
@@ -106,18 +107,7 @@ def read_json(
 
 def _bytes(path: Path) -> bytes:
     """The bytes after a byte-order mark, or why there are none."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ContentError("there is no such file.") from None
-    except IsADirectoryError:
-        raise ContentError(f"this is a folder; wanted a file ending in {', '.join(ENDINGS)}.") from None
-    except OSError as fault:
-        raise ContentError(f"cannot be read: {fault.strerror}.") from fault
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if not data.strip():
-        raise ContentError("the file is empty.")
-    return data
+    return whole_file(path, folder=f"this is a folder; wanted a file ending in {', '.join(ENDINGS)}.")
 
 
 def _read(path: Path, data: bytes, separator: str | None, demanded: Sequence[str]) -> pl.DataFrame:

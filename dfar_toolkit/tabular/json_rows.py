@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, cast
 
 import polars as pl
@@ -59,13 +59,26 @@ def mended_json(text: str, name: str, repair: bool) -> tuple[object, tuple[str, 
         return document, (f"{name}: removed {commas}",)
 
 
+def cut_short(fault: ContentError, lines: Sequence[str], number: int) -> str:
+    """A sentence where a line (from 1) that is no JSON is the last one of several; else nothing."""
+    last = number > 1 and not any(map(str.strip, lines[number:]))
+    if not last or "not valid JSON" not in str(fault):
+        return ""
+    return " It is the last line, as when a run is stopped: remove it, or let the run finish."
+
+
 def json_lines(text: str) -> Iterator[dict[str, object]]:
     """The object on each line that is not blank."""
-    for number, line in enumerate(text.split("\n"), start=1):
+    lines = text.split("\n")
+    listed = " A file with one JSON list is to be named .json." if text.lstrip().startswith("[") else ""
+    for number, line in enumerate(lines, start=1):
         if line.strip():
-            row = parsed_json(line.strip(), line=number)
+            try:
+                row = parsed_json(line.strip(), line=number)
+            except ContentError as bad:
+                raise ContentError(f"{bad}{listed or cut_short(bad, lines, number)}") from bad.__cause__
             if not isinstance(row, dict):
-                raise ContentError(f"line {number}: wanted one JSON object per line, found {_json_kind(row)}.")
+                raise ContentError(f"line {number}: wanted one JSON object per line, found {_json_kind(row)}.{listed}")
             yield row
 
 
@@ -92,8 +105,8 @@ def rows_frame(rows: list[dict[str, object]]) -> pl.DataFrame:
 
 def _column(name: str, values: list[object]) -> pl.Series:
     """One key's values under the one type that holds them all unchanged; text where there is none."""
-    dtype = _dtype(values)
     try:
+        dtype = _dtype(values)
         if dtype is not None:
             given = [_with_floats(v, dtype) for v in values] if dtype.is_nested() else values
             return pl.Series(name, given, dtype=dtype, strict=True)
@@ -103,6 +116,8 @@ def _column(name: str, values: list[object]) -> pl.Series:
         raise ContentError(
             f"the key {quoted([ascii(name)])} holds a text with half a surrogate pair (\\ud800...)."
         ) from fault
+    except RecursionError as fault:
+        raise ContentError(f"the key {quoted([name])} holds a value that is nested too deeply to be read.") from fault
 
 
 def _with_floats(value: object, dtype: pl.DataType) -> object:

@@ -265,3 +265,9 @@ def test_table_without_an_interval_and_without_votes() -> None:
     empty = ceiling_table(pl.DataFrame({"label_counts": [None]}, schema={"label_counts": pl.List(pl.Int64)}))
     assert empty["value"].fill_nan(None).null_count() == len(empty)
     assert nan not in empty["n"].to_list()
+
+
+def test_macro_f1_of_items_beyond_doubt_is_1() -> None:
+    """Thousands of votes for one option and few items: 1 - p + p z of the integral is z, which must not round to 0."""
+    for votes in ([[3000, 1], [1, 3000]], [[200, 0, 0], [0, 200, 0], [0, 0, 200]], [[10**7, 3], [5, 10**9]]):
+        assert best(votes, metric="macro_f1", ci=None).value == pytest.approx(1.0, abs=1e-9)

@@ -79,3 +79,28 @@ def test_what_cannot_be_compared_is_named() -> None:
         compare_many(two, primary="acuracy", n_boot=20)  # type: ignore[arg-type]
     with pytest.raises(TableError, match="no column 'sourse'"):
         compare_many(two, by="sourse", items=ITEMS)  # type: ignore[arg-type]
+
+
+def test_runs_are_ranked_the_right_way_round_by_every_metric() -> None:
+    near, far = [0.7, 0.3], [0.1, 0.9]
+    good = run("good", "eeuueu", [near if g == "e" else near[::-1] for g in GOLD])
+    poor = run("poor", "eeueee", [far if g == "e" else far[::-1] for g in GOLD])
+    lower = ["soft_cross_entropy", "brier_score", "brier_score_unbiased", "kl_divergence", "total_variation",
+             "jensen_shannon_distance", "hellinger_distance", "entropy_error"]  # fmt: skip
+    for metric in [*lower, "accuracy", "macro_f1", "top_label_agreement"]:
+        found = compare_many(joined(good, poor), primary=metric, soft_scores=soft_label_scores, n_boot=20, n_perm=20)  # type: ignore[arg-type]
+        assert found.ranks["run_id"].to_list() == ["good", "poor"], metric
+
+
+def test_a_part_of_the_items_may_lack_the_primary_metric() -> None:
+    known = [[0.7, 0.3]] * 3 + [None] * 3
+    both = joined(run("a", "eeuueu", known), run("b", "eeeeee", known))
+    found = compare_many(both, primary="soft_cross_entropy", by="source", items=ITEMS, n_boot=20, n_perm=20)  # type: ignore[arg-type]
+    assert found.detectable["subset"].to_list() == ["all", "source=x"]
+    assert found.ranks["subset"].unique().sort().to_list() == ["all", "source=x"]
+    nobody = both._replace(frame=both.frame.with_columns(label=pl.lit(None, dtype=pl.String)))  # type: ignore[attr-defined]
+    soft = compare_many(nobody, primary="soft_cross_entropy", n_boot=20, n_perm=20)
+    assert soft.outcomes.is_empty()
+    nothing = nobody._replace(frame=nobody.frame.with_columns(label_probs=pl.lit(None, dtype=pl.List(pl.Float64))))
+    with pytest.raises(TableError, match="no item has a gold label"):
+        compare_many(nothing)

@@ -243,3 +243,14 @@ def test_a_frame_of_groups_is_taken() -> None:
         paired_differences({"a": hits(1, 0, 0, 0), "b": hits(1, 1, 1, 0)}, groups=groups, n_boot=20)["unit"][0]
         == "groups"
     )
+
+
+def test_swaps_of_very_many_units_are_not_normal_in_what_few_of_them_change() -> None:
+    """Four units alone change the first sum, all four for b: of 16 patterns 2 are as extreme, p = 1/8."""
+    n = 20_050
+    noise = np.random.default_rng(0).normal(size=n)
+    a, b = np.column_stack([np.zeros(n), noise]), np.column_stack([np.zeros(n), -noise])
+    b[:4, 0] = 1.0
+    found = swap_test(a, b, lambda sums: sums[:, 0], n_perm=4000)
+    assert found.n_differ == n
+    assert found.p == pytest.approx(1 / 8, abs=0.02)

@@ -51,3 +51,22 @@ def test_samples_are_averaged_and_labels_of_samples_are_votes() -> None:
 def test_a_failed_row_has_no_probabilities() -> None:
     outputs = rows({"a": None}, label_probs=[[1.0, 0.0]], error=["timeout"])
     assert len(predicted_distributions(outputs, ["yes", "no"])) == 0
+
+
+def test_samples_count_alike_whatever_mass_they_left_on_the_options() -> None:
+    """(.9, 0) of mass .9 and (.01, .03) of mass .04: (1, 0) and (1/4, 3/4), also where they were renormalised."""
+    raw, shares, mass = [[0.9, 0.0], [0.01, 0.03]], [[1.0, 0.0], [0.25, 0.75]], [0.9, 0.04]
+    given = [
+        pl.concat([rows({"a": None}, sample=[k], label_probs=[p]) for k, p in enumerate(raw)]),
+        pl.concat([rows({"a": None}, sample=[k], label_probs=[shares[k]], label_mass=[mass[k]]) for k in range(2)]),
+    ]
+    for outputs in given:
+        found = predicted_distributions(outputs, ["yes", "no"]).row(0, named=True)
+        assert found["label_probs_pred"] == pytest.approx([0.625, 0.375], abs=1e-12)
+        assert found["label_mass"] == pytest.approx(0.47, abs=1e-12)
+
+
+def test_a_list_that_is_not_as_long_as_the_options_is_refused() -> None:
+    for probs in ([0.5], [0.2, 0.3, 0.5]):
+        with pytest.raises(TableError, match="label_probs of item 'a' must hold one number for each of yes, no; found"):
+            predicted_distributions(rows({"a": None}, label_probs=[probs]), ["yes", "no"])

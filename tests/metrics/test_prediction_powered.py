@@ -311,3 +311,10 @@ def test_published_sizes(shared_cases: Path) -> None:
             budget=args.get("budget"), effective_n=args.get("effective_n"),
         )  # fmt: skip
         assert found == pytest.approx((want["n"], want["N"], want["cost"], want["effective_n"]), abs=1e-9)
+
+
+def test_rows_left_unjudged_although_certain_to_be_judged_are_said() -> None:
+    human = [*[1.0, 0.0] * 30, *[nan] * 20]
+    found = prediction_powered_rate(human=human, judge=[1.0, 0.0] * 40, inclusion_prob=1.0)
+    assert "inclusion_prob is 1, yet people left rows unjudged" in found.note
+    assert "unjudged" not in prediction_powered_rate(human=human, judge=[1.0, 0.0] * 40, inclusion_prob=0.75).note

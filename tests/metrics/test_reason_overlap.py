@@ -228,3 +228,11 @@ def test_a_users_embeddings_are_made_once_in_batches() -> None:
         embedding_overlap(lambda texts: [1.0, 2.0])(["a"], ["a"])
     with pytest.raises(ValueError, match="there is none for 'c'"):
         stored_overlap(["a"], [[1.0]])(["a"], ["c"])
+
+
+def test_scripts_without_spaces_are_counted_in_the_note() -> None:
+    # One run of characters is one word: nothing in common but whole runs, and the note says so.
+    reasons, human = ["因为他撒谎", "他撒谎", "he lied"], [["他撒谎"], ["他撒谎"], ["he lied to us"]]
+    found = human_overlap(reason=reasons, human=human, metric="token_f1", ci=None)
+    assert found.value == pytest.approx((0 + 1 + 2 * 2 / (2 + 4)) / 3, abs=1e-12)
+    assert found.note == "2 of 3 in a script without spaces, where a whole run is one word"

@@ -75,3 +75,11 @@ def test_groups_change_the_interval() -> None:
     assert grouped.value == alone.value
     assert grouped.high - grouped.low > 1.4 * (alone.high - alone.low)
     assert (grouped.unit, grouped.n_units) == ("groups", 60)
+
+
+def test_few_verdicts_of_one_kind_are_said() -> None:
+    y = np.array([1.0] * 6 + [0.0] * 54)
+    found = rogan_gladen(human=y, judge=np.roll(y, 1), n_boot=200)
+    assert found.note.endswith("fewer than 10 bad human verdicts: the interval is too short")
+    many = rogan_gladen(human=np.repeat(y, 2), judge=np.repeat(np.roll(y, 1), 2), n_boot=200)
+    assert many.note == "120 of 120 rows judged by people"

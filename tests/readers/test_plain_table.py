@@ -42,10 +42,10 @@ def test_everything_at_once_in_the_declared_columns() -> None:
     assert first == (0, "3", ["I lied."], "m", 0, names, [0.2, 0.8], "unethical", "unethical. x", "x", "1", None, 0.7)
     assert second == (1, "1", ["=cmd()"], "m", 0, None, None, None, None, None, "0", "timeout", None)
     assert found.notes == (
-        'a.csv: read "example_id" as key, "prediction" as answer, "response" as raw, "explanation" as reason, '
+        'read "example_id" as key, "prediction" as answer, "response" as raw, "explanation" as reason, '
         '"gold" as gold, "model" as run_id, "epoch" as sample, "error" as error, "temperature" as temperature, '
         '"statement" as texts, "prob_ethical", "prob_un-ethical" as probs',
-        'a.csv: columns not read: "__proto__"',
+        'columns not read: "__proto__"',
     )
 
 
@@ -68,7 +68,7 @@ def test_log_probabilities_and_a_lone_number() -> None:
 
 def test_without_an_id_only_positions_can_match() -> None:
     found = plain_foreign(pl.DataFrame({"pred": ["a", "b"]}), where="a.csv")
-    assert found.notes[-1] == "a.csv: no column is an id or a statement: only positions can match its rows"
+    assert found.notes[-1] == "no column is an id or a statement: only positions can match its rows"
     assert found.rows["position"].to_list() == [0, 1]
     assert plain_foreign(pl.DataFrame({"pred": []}, schema={"pred": pl.String}), where="a.csv").rows.height == 0
 

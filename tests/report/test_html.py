@@ -31,6 +31,7 @@ ELEMENTS = {
         "circle",
         "defs",
         "clippath",
+        "wbr",
     ),
 }
 

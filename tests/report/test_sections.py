@@ -6,7 +6,8 @@ from report_example import NAN, example, row
 from dfar_toolkit.report.cells import over_text
 from dfar_toolkit.report.compared import comparisons_section
 from dfar_toolkit.report.document import Comparison, ReportData
-from dfar_toolkit.report.scored import reasons_section, scores_section
+from dfar_toolkit.report.reasons import reasons_section
+from dfar_toolkit.report.scored import scores_section
 from dfar_toolkit.report.sections import sections
 
 
@@ -71,7 +72,7 @@ def test_notes_that_all_rows_share_are_said_once() -> None:
         row("coverage", "b", NAN, note="no items; no leak; one checkpoint", subset="clean"),
     ]
     found = comparisons_section([Comparison("a", "b", pl.DataFrame(rows))])
-    assert found.text[1:] == ("Leaked: 3 of 9.", "One checkpoint.", "Clean: no leak.")
+    assert found.text[1:] == ("One checkpoint.", "leaked: 3 of 9.", "clean: no leak.")
     assert [r[-1] for r in found.tables[0].rows] == ["18 differ", "", "2 differ", "undefined: no items"]
 
 

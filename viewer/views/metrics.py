@@ -17,6 +17,7 @@ from dfar_toolkit._viewer.data import (
     load_folder,
     load_judgements,
     load_runs,
+    reliability,
     scores,
     source,
 )
@@ -25,6 +26,7 @@ from dfar_toolkit._viewer.tables import show_glossary, show_tables
 from dfar_toolkit.errors import DfarError
 from dfar_toolkit.report.document import ReportData
 from dfar_toolkit.report.plots import confusion_plot, reasons_plot, scores_plot
+from dfar_toolkit.report.reliability_plot import predicted_ends, reliability_plot
 from dfar_toolkit.report.sections import sections
 from dfar_toolkit.tables import HUMAN_RUN
 
@@ -42,7 +44,8 @@ def gather(runs: Runs, items: Key, judged: Key | None) -> pl.DataFrame:
     if not parts:
         return pl.DataFrame()
     # Human reasons are judged once, whichever file they were scored with; they stand last.
-    table = pl.concat(parts).unique(["run_id", "metric", "subset", "label"], keep="first", maintain_order=True)
+    named = ["run_id", "metric", "subset", "label", "predictor"]
+    table = pl.concat(parts).unique(named, keep="first", maintain_order=True)
     return table.sort(pl.col("run_id") == HUMAN_RUN, maintain_order=True)
 
 
@@ -54,16 +57,42 @@ def _one_by_one(files: tuple[Key, ...], items: Key, judged: Key | None) -> Itera
             show_problem(f"{found[0]}: {error}")
 
 
-def show_scores(table: pl.DataFrame) -> None:
-    """Plots, then the tables beside them."""
-    found = {s.key: s for s in sections(ReportData("", scores=table))}
-    for name, title, plot in (("scores", "Scores", scores_plot), ("reasons", "Reasons", reasons_plot)):
-        if name in found:
-            st.subheader(title)
-            show_chart(plot(table), name=title)
-            for line in found[name].text:
-                show_text(line)
-            show_tables(found[name])
+def show_scores(table: pl.DataFrame, curves: pl.DataFrame) -> None:
+    """Each part of the scores: plots, then text and tables, as in the report."""
+    plots = {"scores": scores_plot, "reasons": reasons_plot}
+    for section in sections(ReportData("", scores=table, reliability=curves)):
+        if section.key == "glossary":
+            continue
+        st.subheader(section.title)
+        if section.key in plots:
+            show_chart(plots[section.key](table), name=section.title)
+        for line in section.text:
+            show_text(line)
+        if section.key == "calibration" and curves.width:
+            show_curves(curves)
+        show_tables(section)
+
+
+def show_curves(curves: pl.DataFrame) -> None:
+    """A reliability curve per run, two in a line."""
+    ends = predicted_ends(curves)
+    columns = st.columns(2)
+    for i, ((run,), curve) in enumerate(curves.partition_by("run_id", as_dict=True, maintain_order=True).items()):
+        with columns[i % 2]:
+            show_text(run)
+            show_chart(reliability_plot(curve, ends=ends), name=f"reliability{i}")
+
+
+def gather_curves(runs: Runs, items: Key) -> pl.DataFrame:
+    """The curves of all runs whose files fit the items; no columns where none has distributions."""
+    found = []
+    for file in dict.fromkeys(key(s) for s in runs.files.values()):
+        try:
+            found.append(reliability(items, file))
+        except DfarError:
+            continue  # said above, with the scores
+    known = [curve for curve in found if curve.width]
+    return pl.concat(known) if known else pl.DataFrame()
 
 
 def show_confusions(runs: Runs, items: Key) -> None:
@@ -123,7 +152,7 @@ def main() -> None:
     judged = key(source(given.judgements)) if judgements is not None and given.judgements else None
     table = gather(runs, items, judged)
     if table.width:
-        show_scores(table)
+        show_scores(table, gather_curves(runs, items))
         show_confusions(runs, items)
     if len(runs.files) > 1:
         show_comparison(runs, items, judged)

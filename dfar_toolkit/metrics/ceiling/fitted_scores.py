@@ -174,13 +174,13 @@ def _f1(gold: Floats, leading: Floats, times: Floats) -> float:
     of_class = float(np.sum(times * gold))
     counted = of_class + float(np.sum(times * leading))
     nodes, weights = np.polynomial.laguerre.laggauss(_LAGUERRE if counted < _MANY else _LAGUERRE // 4)
-    z, fall = np.exp(-nodes / counted), np.expm1(-nodes / counted)
+    z = np.exp(-nodes / counted)
     log_product, hits = -nodes * of_class / counted, np.zeros(len(z))
     step = max(1, _HELD // len(z))
     for start in range(0, len(gold), step):
         here = slice(start, start + step)
         p, w = leading[here], times[here]
-        factors = fall[:, None] * p  # 1 - p + p z = 1 + p (z - 1)
-        log_product += (np.log1p(factors) * w).sum(axis=1)
-        hits += z * ((w * gold[here] * p) / (1 + factors)).sum(axis=1)
+        factors = (1 - p) + z[:, None] * p  # above 0 even where p is 1 and z all but 0
+        log_product += (np.log(factors) * w).sum(axis=1)
+        hits += z * ((w * gold[here] * p) / factors).sum(axis=1)
     return float(2 / counted * np.sum(weights * np.exp(nodes + log_product) * hits))

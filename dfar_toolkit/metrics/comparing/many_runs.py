@@ -17,12 +17,14 @@ from dfar_toolkit.metrics.comparing.win_tie_loss import win_tie_loss
 from dfar_toolkit.metrics.label_scores import label_scores
 from dfar_toolkit.metrics.labels import pair_labels
 from dfar_toolkit.metrics.soft_labels.cross_entropy import soft_cross_entropy_rows
-from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, pair_distributions
+from dfar_toolkit.metrics.soft_labels.joined_pairs import joined_pairs
+from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 from dfar_toolkit.metrics.subsets import Subset, leak_subsets
 
 SoftScores = Callable[[PairedDistributions], Sequence[Additive]]
+# Words that the names of metrics hold of which less is better.
 LOWER_IS_BETTER = ("cross_entropy", "brier", "divergence", "distance", "variation", "wasserstein", "manhattan", "error",
-                   "likelihood")  # fmt: skip
+                   "likelihood", "nll", "loss", "aurc", "below_half")  # fmt: skip
 
 
 class ManyRuns(NamedTuple):
@@ -99,7 +101,7 @@ def compare_many(
                 )  # fmt: skip
                 tables.append(table if declared == primary else _exploratory(table))
                 if declared == primary:
-                    better = "lower" if primary.endswith(LOWER_IS_BETTER) else "higher"
+                    better = "lower" if any(word in primary for word in LOWER_IS_BETTER) else "higher"
                     ranked = rank_stability(
                         rows, metric=primary, better=better, groups=unit,  # type: ignore[arg-type]
                         confidence=confidence, n_boot=n_boot, seed=seed,
@@ -109,14 +111,19 @@ def compare_many(
         note = "; ".join(n for n in (subset.note, answers.note) if n)
         said = pl.when(metric=primary).then(pl.concat_str("note", pl.lit(f"; {note}" if note else "")))
         differences.append(table.with_columns(said.otherwise("note").alias("note")))
-        detectable.append(_detectable(table.filter(metric=primary), confidence).select(named, pl.all()))
+        tested = table.filter(metric=primary)
+        if len(tested):
+            detectable.append(_detectable(tested, confidence).select(named, pl.all()))
         if scores:
             right = {run: s[0].rows[:, 0] for run, s in scores.items()}
             outcomes.append(win_tie_loss(right, groups=groups, confidence=confidence).select(named, pl.all()))
+    if not differences:
+        raise TableError("compare: no item has a gold label, or people's shares and probabilities of every run.")
     if primary not in pl.concat(differences)["metric"].unique():
         known = ", ".join(pl.concat(differences)["metric"].unique().sort())
         raise TableError(f"compare: the primary metric must be one of {known}, found {primary!r}.")
-    return ManyRuns(pl.concat(differences), pl.concat(detectable), pl.concat(ranks), pl.concat(outcomes))
+    without = win_tie_loss({run: [] for run in runs}).clear().select(pl.lit("").alias("subset"), pl.all())
+    return ManyRuns(pl.concat(differences), pl.concat(detectable), pl.concat(ranks), pl.concat([without, *outcomes]))
 
 
 def _with_column(answers: Answers, items: pl.DataFrame | None, by: str) -> pl.DataFrame:
@@ -165,10 +172,7 @@ def _soft_rows(
     found, groups = {}, None
     for run in runs:
         rows = shared.filter(run_id=run)
-        counts = "label_counts" if rows["label_counts"].null_count() == 0 else None
-        pairs = pair_distributions(
-            "compare", rows, gold="label_probs", pred="label_probs_pred", counts=counts, options=options
-        )
+        pairs = joined_pairs("compare", rows, options)
         found[run], groups = list(compute(pairs)), pairs.groups
     return found, groups
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from dfar_toolkit.estimate import Floats, Formula
+from dfar_toolkit.estimate.normal_limit import canonical_order, rare_units
 
 ENUMERATED: Final = 14  # up to this many units that differ, every pattern of swaps is tried
 _DRAWN: Final = 20_000  # units that differ, above which sums of swaps are drawn from their normal limit
@@ -29,7 +30,8 @@ def swap_test(a: Floats, b: Floats, formula: Formula, *, n_perm: int = 10_000, s
     $S_a' = \frac{S_a + S_b}{2} + \frac12 \sum_u \sigma_u (a_u - b_u)$, $S_b'$ with the opposite sign, and p is the
     share of sign patterns with $|f(S_b') - f(S_a')| \ge |f(S_b) - f(S_a)|$: all $2^m$ patterns for up to 14 units
     that differ, else of ``n_perm`` random ones, the one found counted with them. Above 20,000 differing units the
-    sums are drawn from their normal limit. Cost: ``n_perm`` x differing units x D.
+    sums are drawn from their normal limit, but for the few units that some sum hangs on. Cost: ``n_perm`` x differing
+    units x D.
 
     Args:
         a: Rows of the first run, one per resampling unit (U, D).
@@ -89,10 +91,20 @@ def _all_swaps(half: Floats) -> Floats:
 def _random_swaps(half: Floats, n_perm: int, seed: int) -> Floats:
     rng = np.random.default_rng(seed)
     if len(half) > _DRAWN:
-        values, vectors = np.linalg.eigh(half.T @ half)
+        # A sum that few units can change is not normal: those are swapped one by one.
+        rare = rare_units(half)
+        values, vectors = np.linalg.eigh(half[~rare].T @ half[~rare])
         root = vectors * np.sqrt(np.clip(values, 0.0, None))
         limit: Floats = rng.standard_normal((n_perm, half.shape[1])) @ root.T
-        return limit
+        few = half[rare]
+        return limit + _swapped(few[canonical_order(few)], n_perm, rng)
+    return _swapped(half, n_perm, rng)
+
+
+def _swapped(half: Floats, n_perm: int, rng: np.random.Generator) -> Floats:
+    """Half sums (B, D) of random signs, drawn unit by unit."""
+    if not len(half):
+        return np.zeros((n_perm, half.shape[1]))
     step = max(1, _CELLS // len(half))
     parts = []
     for start in range(0, n_perm, step):

@@ -134,7 +134,7 @@ def _estimate(rows: TwoPhase, name: str, lam: float | None, guard: bool, confide
     units = int(codes.max()) + 1 if codes is not None else len(judged)
     human_units = len(np.unique(codes[judged])) if codes is not None else n
     counted = f"{n} rows judged by people, {rest} by the judge alone"
-    said = "; ".join(s for s in (counted, rows.note) if s)
+    said = "; ".join(s for s in (counted, _unanswered(rows), rows.note) if s)
     blank = Estimate(name, nan, nan, nan, len(judged), units, unit, "items", "PPI++", confidence, said)
     if not n:
         return replace(blank, note=f"no row has both verdicts; {said}")
@@ -153,6 +153,14 @@ def _estimate(rows: TwoPhase, name: str, lam: float | None, guard: bool, confide
     value = parts.human + chosen * (parts.reference - parts.judge)
     found = replace(blank, value=value, method=f"{'PPI++' if lam is None else 'PPI'} (lambda {chosen:.3f})")
     return _normal(found, square, human_units if codes is not None else None, guard)
+
+
+def _unanswered(rows: TwoPhase) -> str:
+    """What must be said where every row was certain to be judged by people and some were not."""
+    certain = bool((rows.inclusion[rows.judged] == 1).all()) and bool(rows.judged.any())
+    if not certain or rows.judged.all():
+        return ""
+    return "inclusion_prob is 1, yet people left rows unjudged: taken for a random sample of the others"
 
 
 def _parts(rows: TwoPhase) -> _Parts:

@@ -8,6 +8,7 @@ than the human verdicts alone; this one can be much wider.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,9 @@ from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together
 from dfar_toolkit.metrics.judging.two_phase import TwoPhase, two_phase
 from dfar_toolkit.metrics.labels import Column
 
+_FEW: Final = (
+    10  # human verdicts of one kind; with fewer the bootstrap covered 91 % instead of 95 % (5 to 10 of 100 bad)
+)
 WEAKEST: Final = 0.1  # sensitivity + specificity - 1 below which nothing is divided by it
 
 
@@ -101,7 +105,13 @@ def rogan_gladen(
         "rogan_gladen", frame, human=human, judge=judge, inclusion_prob=inclusion_prob, group=group
     )  # fmt: skip
     score = rogan_gladen_rows(rows)
-    return estimate_together([score], groups=rows.groups, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)[0]
+    found = estimate_together([score], groups=rows.groups, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)[0]
+    bad = float(rows.human[rows.judged].sum())
+    rarer = min(bad, float(rows.judged.sum()) - bad)
+    if not np.isfinite(found.low) or rarer >= _FEW:
+        return found
+    return replace(found, note=f"{found.note}; fewer than {_FEW} {'bad' if rarer == bad else 'good'} human verdicts: "
+                               "the interval is too short")  # fmt: skip
 
 
 def rogan_gladen_rows(rows: TwoPhase) -> Additive:

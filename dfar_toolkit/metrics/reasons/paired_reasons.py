@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.metrics.labels import Column, group_series
+
+# Scripts that put no spaces between words: a run of them is one word to every metric that counts words.
+_UNSPACED: Final = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{2}"
 
 Texts = Column | Sequence[Sequence[str] | None]  # a column's name, texts, or lists of texts
 
@@ -19,7 +22,7 @@ class PairedReasons(NamedTuple):
     ``reasons`` (N,) texts; ``human`` (N,) lists of the item's human reasons without blank ones, empty where there is
     none; ``labels``, ``statements``, ``items`` (N,) or None where not given; ``groups`` (N,) the resampling units, or
     None where rows stand alone; ``rows`` (N,) the row each came from; ``n_items`` rows before those without a reason
-    were left out; ``note`` says how many were.
+    were left out; ``note`` says how many were, and how many reasons are in a script without spaces between words.
     """
 
     reasons: pl.Series
@@ -140,7 +143,9 @@ def _kept(name: str, frame: pl.DataFrame) -> PairedReasons:
     # Seeded draws run over rows in this order: it must not be that of the file.
     keys = [c for c in ("item", "group", "label", "reason", "statement") if c in kept.columns]
     kept = kept.with_columns(pl.col("human").list.join("\x1f").alias("_human")).sort(*keys, "_human", "row")
-    lost = len(frame) - len(kept)
+    lost, runs = len(frame) - len(kept), int(kept["reason"].str.contains(_UNSPACED).sum())
+    notes = [f"{lost} of {len(frame)} without a reason left out" if lost else ""]
+    notes.append(f"{runs} of {len(kept)} in a script without spaces, where a whole run is one word" if runs else "")
     optional = {role: kept[role] if role in kept.columns else None for role in ("label", "statement", "item", "group")}
     return PairedReasons(
         reasons=kept["reason"],
@@ -151,5 +156,5 @@ def _kept(name: str, frame: pl.DataFrame) -> PairedReasons:
         groups=optional["group"],
         rows=kept["row"].cast(pl.Int64),
         n_items=len(frame),
-        note=f"{lost} of {len(frame)} without a reason left out" if lost else "",
+        note="; ".join(filter(None, notes)),
     )

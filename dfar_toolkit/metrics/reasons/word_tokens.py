@@ -1,7 +1,9 @@
 r"""The one tokenisation of reasons: NFKC, case folded, runs of letters, marks, digits and ``_``.
 
 Marks stay inside words, so that Bengali and Hindi words keep their vowel signs (Python's own ``\w`` breaks there).
-Everything else parts words: "don't" is two words, "well-known" too. Cost: linear in the text.
+Everything else parts words: "don't" is two words, "well-known" too. Where a script puts no spaces between words
+(Chinese, Japanese, Thai) a whole run of characters is one word: two texts then have words in common only where a whole
+run is the same, and chrF, which compares characters, is the score to look at. Cost: linear in the text.
 """
 
 from __future__ import annotations

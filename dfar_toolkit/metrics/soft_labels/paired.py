@@ -76,7 +76,7 @@ def pair_distributions(
     human = _shares(name, shares, votes)
     keep = ~np.isnan(human).all(axis=1) & ~np.isnan(predicted).all(axis=1) if n else np.zeros(0, dtype=bool)
     if votes is not None:
-        keep &= ~np.isnan(votes).all(axis=1)
+        keep &= votes.sum(axis=1) > 0  # nan is not; and nobody's votes have no shares
     human, predicted = human[keep], predicted[keep]
     _check_numbers(name, "pred", predicted)
     mass = predicted.sum(axis=1)

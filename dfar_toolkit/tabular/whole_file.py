@@ -1,0 +1,57 @@
+"""The bytes of a file, and what is refused before a byte of it is read for good: pipes, devices, packed files."""
+
+from __future__ import annotations
+
+import codecs
+import stat
+from pathlib import Path
+from typing import Final
+
+from dfar_toolkit.tabular.wording import ContentError
+
+_PACKED: Final = {  # first bytes: who packed it, what unpacks it
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"BZh": ("bzip2", "bunzip2"),
+    b"\xfd7zXZ\x00": ("xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+}
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse a pipe or a device, which may keep the reader waiting for ever; a folder is left to the caller.
+
+    Raises:
+        ContentError: It is neither a file nor a folder.
+        OSError: It cannot be looked at, such as when there is none.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ContentError("this is a pipe or a device; write what it gives into a file first.")
+
+
+def whole_file(path: Path, *, folder: str) -> bytes:
+    """The bytes after a byte-order mark, or why there are none.
+
+    Args:
+        path: The file.
+        folder: What to say where it is a folder.
+
+    Raises:
+        ContentError: It is absent, empty, packed, no file, or cannot be read.
+    """
+    try:
+        refuse_special(path)
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ContentError("there is no such file.") from None
+    except IsADirectoryError:
+        raise ContentError(folder) from None
+    except OSError as fault:
+        raise ContentError(f"cannot be read: {fault.strerror}.") from fault
+    for start, (packer, unpacker) in _PACKED.items():
+        if data.startswith(start):
+            raise ContentError(f"this file is packed with {packer}; unpack it first: {unpacker} FILE.")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if not data.strip():
+        raise ContentError("the file is empty.")
+    return data
