@@ -24,6 +24,7 @@ from dfar_toolkit.files.outputs import read_outputs
 from dfar_toolkit.journeys.reliability import reliability_of_runs
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.comparison import Comparison
+from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.scoring import compare, confusions, score
 from dfar_toolkit.scoring.score_columns import PARTS
 from dfar_toolkit.tables import HUMAN_RUN
@@ -194,7 +195,7 @@ def scores(
     folder = _folder(*items)
     found = pl.concat([_outputs(*o, *items) for o in outputs], how="diagonal_relaxed")
     judged = _judged(judgements, items, found["run_id"].unique().to_list())
-    models = folder.raters.filter(pl.col("kind").cast(pl.String) == "model")["annotator_id"].to_list()
+    models = model_judges(folder.raters)
     return score(
         found,
         folder.items,

@@ -46,7 +46,7 @@ _HEADLINES: Final = {
     "people": ("kappa_run", "kappa_people", "alpha_people", "alpha_with_run", "alt_test_winning_rate",
                "alt_test_advantage"),
     "reasons": ("reason_share", "reason_words", "own_label_agreement", "rouge_l_mean", "rouge_l_mean_floor",
-                "rouge_l_mean_ceiling", "knowledge_f1", "copied_run"),
+                "rouge_l_mean_ceiling", "knowledge_f1", "copied_run_share"),
 }  # fmt: skip
 
 

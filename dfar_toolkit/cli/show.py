@@ -36,6 +36,9 @@ def report(
     outputs: Annotated[list[Path] | None, typer.Argument(help="Outputs files or run folders.")] = None,
     judgements: Judgements = None,
     protocol: Annotated[Path | None, typer.Option(help="The judging protocol (YAML), printed with the rates.")] = None,
+    judge_model: Annotated[
+        list[str] | None, typer.Option("--judge-model", help="A judge that is a model: never counted as a person.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="The HTML page; .md and .json are written beside it.")] = Path(
         "report.html"
     ),
@@ -58,7 +61,8 @@ def report(
     if out.suffix != ".html":
         usage(f"--out must end in .html, found {out.name}")
     written = report_on(
-        items, outputs or [], judgements=judgements, protocol=protocol, out=out, split=split,
+        items, outputs or [], judgements=judgements, protocol=protocol, judge_models=judge_model or (), out=out,
+        split=split,
         label_map=parsed_label_map(map_labels), separator=separator, confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
     say("wrote " + ", ".join(map(str, written)))

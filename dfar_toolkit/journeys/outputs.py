@@ -187,7 +187,7 @@ def _called(outputs: pl.DataFrame, run: str, name: str) -> pl.DataFrame:
 
 
 def reading_lines(path: Path | str, read: ReadOutputs) -> list[str]:
-    """What a person must know about how a file was read, one line each; of our own table, its notes alone.
+    """What a person must know about how a file was read, one line each; of our own table, little.
 
     Args:
         path: The file.
@@ -197,7 +197,7 @@ def reading_lines(path: Path | str, read: ReadOutputs) -> list[str]:
         The format, notes, and the first rows that matched no item.
     """
     if read.format == OWN:
-        return [f"{path}: {note}" for note in read.notes]
+        return [f"{path}: {note}" for note in read.notes if not note.startswith("labels renamed")]
     lines = [f"{path}: read as {read.format}", *(f"{path}: {note}" for note in read.notes)]
     for row in read.unmatched.head(5).iter_rows(named=True):
         shown = ", ".join(f"{name} {value!r}" for name, value in row.items() if value is not None)

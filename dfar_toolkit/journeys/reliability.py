@@ -48,18 +48,5 @@ def reliability_of_runs(
         part = rows.sort("item_id")  # sums come out the same in whatever order the items stand
         n_bins = max(1, min(_BINS, len(part) // _IN_BIN))
         curve = reliability_curve(part, options=answers.options, n_bins=n_bins, binning="mass", confidence=confidence)
-        tables.append(_with_known_bands(curve, part).select(pl.lit(str(run)).alias("run_id"), pl.all()))
+        tables.append(curve.select(pl.lit(str(run)).alias("run_id"), pl.all()))
     return pl.concat(tables) if tables else pl.DataFrame()
-
-
-def _with_known_bands(curve: pl.DataFrame, part: pl.DataFrame) -> pl.DataFrame:
-    """Without a band where people were of one mind on all items of a bin: then nothing is known of its noise.
-
-    The band of single labels is binomial, and known in any case.
-    """
-    if "group" not in part.columns and bool((part["label_probs"].list.max() == 1).all()):
-        return curve
-    unknown = pl.col("value").is_in([0.0, 1.0])
-    return curve.with_columns(
-        pl.when(~unknown).then(c).otherwise(float("nan")).alias(c) for c in ("band_low", "band_high")
-    )

@@ -21,6 +21,7 @@ from dfar_toolkit.journeys.outputs import read_runs
 from dfar_toolkit.journeys.reliability import reliability_of_runs
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.comparison import compare
+from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.report.document import Comparison, ReportData
 from dfar_toolkit.report.facts import data_facts
 from dfar_toolkit.report.html import html
@@ -124,8 +125,8 @@ def report_data(
         stacked = pl.concat(runs.values(), how="diagonal_relaxed")
         scores = score(
             stacked, folder.items, options=options, ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
-            judgements=judged, judge_models=[*judge_models, *_models_among(folder)], annotations=folder.annotations,
-            split=split, confidence=confidence, n_boot=n_boot, seed=seed,
+            judgements=judged, judge_models=[*judge_models, *model_judges(folder.raters)],
+            annotations=folder.annotations, split=split, confidence=confidence, n_boot=n_boot, seed=seed,
         )  # fmt: skip
         reliability = reliability_of_runs(stacked, folder.items, options=options, split=split, confidence=confidence)
         cells = confusions(stacked, folder.items, options=options, split=split)
@@ -156,11 +157,6 @@ def report_data(
         protocol=read_protocol(protocol),
         footer=_footer(n_boot, seed),
     )
-
-
-def _models_among(folder: ItemsFolder) -> list[str]:
-    """Raters of the folder that are models."""
-    return folder.raters.filter(pl.col("kind").cast(pl.String) == "model")["annotator_id"].to_list()
 
 
 def _footer(n_boot: int, seed: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines
 from dfar_toolkit.metrics.comparison import Comparison, compare
+from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.scoring import PARTS, confusions, score
 from dfar_toolkit.tabular import nearest, quoted
 
@@ -125,7 +126,7 @@ def score_file(
         options=folder.options,
         ordered=kind in ORDERED_KINDS,
         judgements=judged,
-        judge_models=[*judge_models, *_models_among(folder)],
+        judge_models=[*judge_models, *model_judges(folder.raters)],
         annotations=folder.annotations,
         parts=parts,
         split=split,
@@ -146,11 +147,6 @@ def _check_judges(judged: pl.DataFrame, models: Sequence[str], where: str) -> No
         raise TableError(
             f"{where}: no judge is called {quoted(lost)}; found {quoted(judges)}.{nearest(lost[0], judges)}"
         )
-
-
-def _models_among(folder: ItemsFolder) -> list[str]:
-    """Raters of the folder that are models."""
-    return folder.raters.filter(pl.col("kind").cast(pl.String) == "model")["annotator_id"].to_list()
 
 
 def _read_note(read: ReadOutputs) -> str:

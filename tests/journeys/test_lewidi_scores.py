@@ -173,7 +173,11 @@ class TestScale:
         assert value(found.table, "average_wasserstein_distance") == pytest.approx(3 * 0.33, abs=1e-12)
         found = score_lewidi(path, make("CSC", CSC), n_boot=50, shares="ratings")
         assert value(found.table, "average_wasserstein_distance") == pytest.approx(1, abs=1e-12)
-        assert found.notes == ("baselines on train are counted on test",)
+        assert found.notes == (
+            "train: the file has no predictions for annotators (annotator_id), so it has no score in the perspectivist "
+            "task",
+            "baselines on train are counted on test",
+        )
 
 
 class TestSets:

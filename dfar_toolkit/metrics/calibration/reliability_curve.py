@@ -53,7 +53,8 @@ def reliability_curve(
         ``mean_predicted``, ``band_low``, ``band_high``, then the observed share with the fields of an estimate.
 
     Undefined:
-        The band where a bin holds one unit and gold is not a label of single items; intervals as ``proportion`` says.
+        The band where gold is not a label of single items and a bin holds one unit, or people of one mind; intervals
+        as ``proportion`` says.
 
     Raises:
         TableError: A distribution or label that is none.
@@ -115,7 +116,9 @@ def _band(
         return np.asarray(binom.ppf(tail, n, p) / n), np.asarray(binom.ppf(1 - tail, n, p) / n)
     half = norm.ppf(1 - tail) * np.sqrt(gap_variances(facet, codes, n_bins, units, hard=hard))
     alone = np.array([_units_in(codes, units, place) < 2 for place in range(n_bins)])
-    half = np.where(alone, np.nan, half)
+    observed = bin_means(codes, n_bins, facet.observed)[1]
+    of_one_mind = (observed == 0) | (observed == 1)  # residuals then say nothing of how votes scatter
+    half = np.where(alone | of_one_mind, np.nan, half)
     return np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
 
 

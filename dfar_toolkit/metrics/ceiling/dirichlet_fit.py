@@ -209,13 +209,12 @@ def _step(slope: Floats, curve: Floats, free: npt.NDArray[np.bool_], damping: fl
     """A downhill step: the Hessian's diagonal is raised until it is positive definite."""
     part, down = curve[np.ix_(free, free)], -slope[free]
     scale = np.abs(np.diag(part)) + 1e-12
+    step = np.zeros(len(slope))
     while True:
         try:
             raised = part + np.diag(damping * scale)
             np.linalg.cholesky(raised)
-            break
+            step[free] = np.linalg.solve(raised, down)
+            return step, damping
         except np.linalg.LinAlgError:
             damping = max(10 * damping, 1e-4)
-    step = np.zeros(len(slope))
-    step[free] = np.linalg.solve(raised, down)
-    return step, damping

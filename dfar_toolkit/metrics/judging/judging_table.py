@@ -18,6 +18,16 @@ from dfar_toolkit.tables import conform
 _NAMING: Final = ("metric", "run_id", "judge_id", "error_type")
 
 
+def model_judges(raters: pl.DataFrame) -> list[str]:
+    """Ids of those in the table raters that are models.
+
+    Example:
+        >>> model_judges(pl.DataFrame({"annotator_id": ["ann", "gpt"], "kind": ["human", "model"]}))
+        ['gpt']
+    """
+    return raters.filter(pl.col("kind").cast(pl.String) == "model")["annotator_id"].to_list()
+
+
 def judging_table(
     judgements: pl.DataFrame,
     *,
@@ -64,7 +74,7 @@ def judging_table(
     if judge_models is None:
         judge_models = []
         if raters is not None:
-            judge_models = raters.filter(pl.col("kind").cast(pl.String) == "model")["annotator_id"].to_list()
+            judge_models = model_judges(raters)
     models = [j for j in sorted(set(judge_models)) if j in present]
     people = sorted(present - set(judge_models))
     tables = [_empty()]
