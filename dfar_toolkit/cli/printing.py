@@ -33,7 +33,8 @@ def _escaped(character: str) -> str:
 def print_json(rows: Sequence[Mapping[str, object]]) -> None:
     """Print a JSON list; undefined numbers are null, as JSON has no nan; times are text."""
     plain = [{k: _finite(v) for k, v in row.items()} for row in rows]
-    print(json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False))
+    text = json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False)
+    print("".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text))
 
 
 def _finite(value: object) -> object:
@@ -95,7 +96,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, titl
 
     table = Table(box=SIMPLE_HEAD, title=Text(one_line(title)) if title else None, title_justify="left")
     for name in header:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(Text(one_line(name)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(one_line(cell if isinstance(cell, str) else number(cell))) for cell in row))
     width = None if sys.stdout.isatty() else 200

@@ -11,6 +11,7 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.columns import first_value, name_lists
 
+_EQUAL: Final = 1e-9  # probabilities that differ by less are equally probable
 _ROUNDING: Final = 1e-6  # sums of probabilities may exceed 1 by so much
 _UNIT: Final = "\x1f"  # joins names for a comparison; cannot occur in a name that was typed
 
@@ -54,7 +55,7 @@ def ordered_probabilities(
 def most_probable() -> pl.Expr:
     """``label`` as the option with the highest probability; null where several share it or none is known."""
     probs = pl.col("label_probs")
-    unique = probs.list.eval(pl.element() == pl.element().max()).list.sum() == 1
+    unique = probs.list.eval(pl.element() >= pl.element().max() - _EQUAL).list.sum() == 1
     best = pl.col("options").list.get(probs.list.arg_max(), null_on_oob=True)
     return pl.when(unique).then(best).otherwise(None).alias("label")
 
