@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,10 +23,22 @@ from dfar_toolkit.cli.options import (
     parsed_label_map,
     reading_options,
 )
-from dfar_toolkit.cli.printing import interval, number, one_line, percent, print_json, print_table, say, usage
+from dfar_toolkit.cli.printing import (
+    interval,
+    number,
+    one_line,
+    percent,
+    print_json,
+    print_noted,
+    print_table,
+    say,
+    usage,
+)
 
 if TYPE_CHECKING:
     from dfar_toolkit.journeys.comparing import ComparedFiles
+
+_HEADLINES: Final = ("accuracy", "accuracy_answered", "macro_f1", "soft_cross_entropy", "brier_score_unbiased")
 
 
 def compare(
@@ -34,7 +46,11 @@ def compare(
     items: Items,
     judgements: Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")] = None,
     primary: Annotated[
-        str, typer.Option(help="The metric declared beforehand: all pairs on it are the family of tests.")
+        str,
+        typer.Option(
+            help="The metric declared beforehand, such as macro_f1 or soft_cross_entropy: all pairs on it are "
+            "the family of tests."
+        ),
     ] = "accuracy",
     margin: Annotated[
         float | None, typer.Option(min=1e-9, help="Differences below it do not matter: tests that runs are alike.")
@@ -49,6 +65,7 @@ def compare(
     n_boot: Draws = 2000,
     seed: Seed = 0,
     separator: Separator = None,
+    everything: Annotated[bool, typer.Option("--all", help="Differences of every metric.")] = False,
     json: Json = False,
 ) -> None:
     """Compare runs on the same items: paired differences of every metric, tests, ranks, right and wrong by item.
@@ -69,13 +86,15 @@ def compare(
     if json:
         print_json(_json_rows(found))
         return
-    _print_differences(found, percent(confidence))
+    left_out = _print_differences(found, percent(confidence), everything)
     _print_ranks(found, percent(confidence))
     verdict = {True: "right", False: "wrong"}
     for (run_a, run_b), part in found.right_wrong.group_by("run_a", "run_b", maintain_order=True):
         counted = [[row["subset"], verdict[row["a_right"]], verdict[row["b_right"]], row["count"]]
                    for row in part.iter_rows(named=True)]  # fmt: skip
         print_table(["subset", one_line(str(run_a)), one_line(str(run_b)), "items"], counted, title="Right and wrong")
+    if left_out:
+        say(f"left out of the differences: {left_out} rows of further metrics (--all or --json)")
 
 
 def _json_rows(found: ComparedFiles) -> list[dict[str, object]]:
@@ -85,27 +104,31 @@ def _json_rows(found: ComparedFiles) -> list[dict[str, object]]:
     ranks = found.runs.ranks.with_columns(metric=pl.lit("rank"))
     detectable = found.runs.detectable.with_columns("minimum_detectable_" + pl.col("metric"))
     outcomes = found.runs.outcomes.with_columns(metric=pl.lit("outcome"))
-    tables = (found.runs.differences, found.misalignment, detectable, ranks, outcomes, cells)
+    tables = (found.runs.differences, found.of_pairs, detectable, ranks, outcomes, cells)
     return [row for table in tables for row in table.to_dicts()]
 
 
-def _print_differences(found: ComparedFiles, coverage: str) -> None:
+def _print_differences(found: ComparedFiles, coverage: str, everything: bool) -> int:
+    """Differences, and what could be detected; returns how many rows were left out."""
     import polars as pl
 
-    table = pl.concat([found.runs.differences, found.misalignment], how="diagonal")
+    whole = pl.concat([found.runs.differences, found.of_pairs], how="diagonal")
+    chosen = pl.col("metric").is_in(list(_HEADLINES)) | (pl.col("family") == "primary") | pl.lit(everything)
+    table = whole.filter(chosen | pl.col("metric").str.starts_with("mar_"))
     rows = [
-        [row["subset"], row["metric"], f"{row['run_b']} - {row['run_a']}", number(row["value"]),
+        [f"{row['run_b']} - {row['run_a']}", row["subset"], row["metric"], number(row["value"]),
          interval(row["low"], row["high"]), row["n"], _p(row["p_value"]), _p(row["p_holm"]),
          _simultaneous(row), _p(row["p_equivalent"]), row["test"] or "", row["note"]]
         for row in table.iter_rows(named=True)
     ]  # fmt: skip
-    header = ["subset", "metric", "difference", "value", f"{coverage} interval", "n", "p", "p Holm", "all together",
-              "p alike", "test", "note"]  # fmt: skip
-    kept = [k for k, name in enumerate(header) if name not in ("p alike",) or any(r[k] for r in rows)]
-    print_table([header[k] for k in kept], [[r[k] for k in kept] for r in rows], title="Differences")
+    header = ["difference", "subset", "metric", "value", f"{coverage} interval", "n", "p", "p Holm", "all together",
+              "p alike", "test", "notes"]  # fmt: skip
+    print_noted(header, rows, title="Differences", about=("difference", "subset"))
     shown = [[r["subset"], r["metric"], f"{r['run_b']} - {r['run_a']}", number(r["value"]), r["note"]]
              for r in found.runs.detectable.iter_rows(named=True)]  # fmt: skip
-    print_table(["subset", "metric", "pair", "smallest difference", "with"], shown, title="What could be detected")
+    header = ["subset", "metric", "pair", "smallest difference", "notes"]
+    print_noted(header, shown, title="What could be detected", about=("subset", "metric"))
+    return whole.height - table.height
 
 
 def _print_ranks(found: ComparedFiles, coverage: str) -> None:

@@ -87,8 +87,39 @@ def interval(low: object, high: object) -> str:
     return f"[{number(low)}, {number(high)}]"
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print a table to stdout; cells are plain text, wrapped at the width of the terminal (not of a pipe)."""
+def print_noted(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str, about: Sequence[str]) -> None:
+    """Print a table of numbers whose last column is the note: notes are numbered and stand below, each once.
+
+    Columns of ``about`` that have one value in all rows, and columns that are empty, are left out; that value then
+    stands in the title.
+    """
+    listed = [list(row) for row in rows]
+    notes: dict[str, int] = {}
+    for row in listed:
+        marks = [notes.setdefault(part, len(notes) + 1) for part in str(row[-1]).split("; ") if part]
+        row[-1] = " ".join(map(str, dict.fromkeys(marks)))
+    kept, said = [], []
+    for place, name in enumerate(header):
+        cells = {str(row[place]) for row in listed}
+        if name in about and len(cells) == 1:
+            said += sorted(cells - {""})
+        elif cells - {""}:
+            kept.append(place)
+    where = f" ({', '.join(said)})" if said else ""
+    print_table(
+        [header[k] for k in kept], [[row[k] for k in kept] for row in listed], title=f"{title}{where}", fold=False
+    )
+    for note, mark in notes.items():
+        print(f"  {mark}  {one_line(note)}")
+    if notes:
+        print()
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", fold: bool = True) -> None:
+    """Print a table to stdout; cells are plain text, wrapped at the width of the terminal (not of a pipe).
+
+    With ``fold`` false no cell is wrapped: a table that is too wide keeps its lines whole.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -96,10 +127,10 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, titl
 
     table = Table(box=SIMPLE_HEAD, title=Text(one_line(title)) if title else None, title_justify="left")
     for name in header:
-        table.add_column(Text(one_line(name)), overflow="fold")
+        table.add_column(Text(one_line(name)), overflow="fold", no_wrap=not fold)
     for row in rows:
         table.add_row(*(Text(one_line(cell if isinstance(cell, str) else number(cell))) for cell in row))
-    width = None if sys.stdout.isatty() else 200
+    width = None if sys.stdout.isatty() and fold else 200
     Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(table)
 
 

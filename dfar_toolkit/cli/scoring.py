@@ -23,7 +23,7 @@ from dfar_toolkit.cli.options import (
     parsed_label_map,
     reading_options,
 )
-from dfar_toolkit.cli.printing import interval, number, percent, print_json, print_table, say, usage
+from dfar_toolkit.cli.printing import interval, number, percent, print_json, print_noted, print_table, say, usage
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,9 +38,11 @@ _TITLES: Final = {
 }  # fmt: skip
 _BESIDE: Final = ("uniform", "corpus_mean", "hard_majority", "perfect_model", "best")
 _HEADLINES: Final = {
+    "labels": ("accuracy", "coverage", "balanced_accuracy", "macro_f1", "matthews_correlation", "majority_baseline",
+               *_COUNTS),
     "bias": ("top_answer_share", "gold_top_share", "collapse_p", "label_homogeneity_p"),
     "soft": ("soft_cross_entropy", "brier_score_unbiased", "total_variation", "entropy_correlation", "option_mass"),
-    "ceiling": ("ceiling_soft_cross_entropy", "ceiling_accuracy", "ceiling_agreement",
+    "ceiling": ("ceiling_soft_cross_entropy", "ceiling_accuracy", "ceiling_agreement", "share_of_ceiling_accuracy",
                 "share_of_ceiling_soft_cross_entropy"),
     "calibration": ("human_calibration_error", "entropy_calibration_error", "ece_majority", "aurc"),
     "people": ("kappa_run", "kappa_people", "alpha_people", "alpha_with_run", "alt_test_winning_rate",
@@ -55,11 +57,13 @@ def score(
     items: Items,
     judgements: Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")] = None,
     judge_model: Annotated[
-        list[str] | None, typer.Option("--judge-model", help="A judge that is a model: never counted as a person.")
+        list[str] | None,
+        typer.Option("--judge-model", help="A judge that is a model, never counted as a person (repeat for more)."),
     ] = None,
     protocol: Annotated[Path | None, typer.Option(help="How the judging was done (YAML); printed on stderr.")] = None,
     part: Annotated[
-        list[str] | None, typer.Option("--part", help=f"Compute only these parts: {', '.join(_TITLES)}.")
+        list[str] | None,
+        typer.Option("--part", help=f"Compute only this part (repeat for more): {', '.join(_TITLES)}."),
     ] = None,
     split: Split = None,
     map_labels: Map = None,
@@ -116,7 +120,7 @@ def score(
         print_json([*scored.table.to_dicts(), *scored.confusion_rows()])
         return
     left_out = _print_parts(scored.table, everything, percent(confidence))
-    for title, header, cells in scored.confusion_tables():
+    for title, header, cells in scored.confusion_tables() if part is None or "labels" in part else ():
         print_table(header, cells, title=title)
     if left_out:
         say(f"left out of these tables: {left_out} further metrics and rows per label (--all or --json)")
@@ -148,7 +152,8 @@ def _print_parts(table: pl.DataFrame, everything: bool, coverage: str) -> int:
         if not everything:
             headlines = _HEADLINES.get(name)
             kept_rows = pl.col("label").is_null() if headlines is None else pl.col("metric").is_in(list(headlines))
-            rows = rows.filter(kept_rows)
+            nothing = pl.col("metric").is_in(list(_COUNTS)) & (pl.col("value") == 0)
+            rows = rows.filter(kept_rows, ~nothing)
         if not len(rows):
             continue
         shown += len(rows)
@@ -162,9 +167,8 @@ def _print_parts(table: pl.DataFrame, everything: bool, coverage: str) -> int:
              interval(row["low"], row["high"]), row["n"], _over(row), row["note"]]
             for row in rows.iter_rows(named=True)
         ]  # fmt: skip
-        header = ["run", "subset", "metric", "label", "beside", "value", f"{coverage} interval", "n", "over", "note"]
-        kept = [k for k, h in enumerate(header) if h not in ("label", "beside") or any(c[k] for c in cells)]
-        print_table([header[k] for k in kept], [[c[k] for k in kept] for c in cells], title=title)
+        header = ["run", "subset", "metric", "label", "beside", "value", f"{coverage} interval", "n", "over", "notes"]
+        print_noted(header, cells, title=title, about=("run", "subset"))
     return table.height - shown
 
 
@@ -180,13 +184,14 @@ def _print_beside(rows: pl.DataFrame, title: str, coverage: str) -> None:
         lines.append([row["run_id"], row["subset"], row["metric"], number(row["value"]),
                       interval(row["low"], row["high"]), *beside, row["n"], row["note"]])  # fmt: skip
     names = [p.replace("_", " ") for p in _BESIDE]
-    header = ["run", "subset", "metric", "value", f"{coverage} interval", *names, "n", "note"]
-    print_table(header, lines, title=f"{title}: the run beside other predictors, and BEST")
+    header = ["run", "subset", "metric", "value", f"{coverage} interval", *names, "n", "notes"]
+    print_noted(header, lines, title=f"{title}: beside other predictors, and BEST", about=("run", "subset"))
 
 
 def _over(row: dict[str, object]) -> str:
     """What an interval is over, where there is one."""
-    return f"{row['n_units']} {row['unit']}, {row['method']}" if interval(row["low"], row["high"]) else ""
+    method = str(row["method"]).removesuffix(" (effective n)")
+    return f"{row['n_units']} {row['unit']}, {method}" if interval(row["low"], row["high"]) else ""
 
 
 def _value(row: dict[str, object]) -> str:

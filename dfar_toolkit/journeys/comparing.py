@@ -22,12 +22,13 @@ from dfar_toolkit.metrics.soft_labels.score_table import soft_label_scores
 class ComparedFiles(NamedTuple):
     """All pairs of the runs of several files.
 
-    ``runs`` as in ``compare_many``; ``misalignment`` the differences of the misalignment rate of each pair, rows as
-    in ``compare`` (empty without judgements); ``right_wrong`` rows ``run_a, run_b, subset, a_right, b_right, count``.
+    ``runs`` as in ``compare_many``; ``of_pairs`` what depends on the pair, rows as in ``compare``: accuracy over the
+    items that both answered and, with judgements, the misalignment rate over items judged for both; ``right_wrong``
+    rows ``run_a, run_b, subset, a_right, b_right, count``.
     """
 
     runs: ManyRuns
-    misalignment: pl.DataFrame
+    of_pairs: pl.DataFrame
     right_wrong: pl.DataFrame
 
 
@@ -99,7 +100,8 @@ def compare_files(
             a, b, folder.items, judgements=judged, annotations=folder.annotations, options=folder.options,
             split=split, confidence=confidence, n_boot=n_boot, seed=seed,
         )  # fmt: skip
-        rates.append(pair.differences.filter(pl.col("metric").str.starts_with("mar_")))
+        own = pl.col("metric").str.starts_with("mar_") | (pl.col("metric") == "accuracy_answered")
+        rates.append(pair.differences.filter(own))
         named = [pl.lit(run).alias(side) for side, run in (("run_a", pair.run_a), ("run_b", pair.run_b))]
         cells.append(pair.right_wrong.select(*named, pl.all()))
     return ComparedFiles(many, pl.concat(rates), pl.concat(cells))

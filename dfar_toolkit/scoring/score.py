@@ -179,9 +179,11 @@ def _ceilings(
     if subset.name not in context.ceilings:
         context.ceilings[subset.name] = ceiling_rows(part, confidence=settings.confidence, seed=settings.seed)
     ceilings = context.ceilings[subset.name]
-    if ceilings is None or pairs is None:
-        return ceilings
-    return with_ceiling_shares(ceilings, pairs, confidence=settings.confidence, seed=settings.seed)
+    if ceilings is None:
+        return None
+    return with_ceiling_shares(
+        ceilings, part, pairs, context.answers.options, confidence=settings.confidence, seed=settings.seed
+    )
 
 
 def _done(work: list[Callable[[], pl.DataFrame | None]], *, many: bool) -> list[pl.DataFrame | None]:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from dfar_toolkit.estimate import Additive, estimates_frame
+from dfar_toolkit.estimate import Additive, estimates_frame, mean_of
 from dfar_toolkit.metrics.calibration.calibration_table import calibration_table
 from dfar_toolkit.metrics.ceiling.ceiling_share import Measured, shares_of_ceiling
 from dfar_toolkit.metrics.ceiling.ceiling_table import ceiling_table
@@ -76,21 +76,49 @@ def ceiling_rows(part: pl.DataFrame, *, confidence: float, seed: int) -> pl.Data
 
 
 def with_ceiling_shares(
-    ceilings: pl.DataFrame, pairs: PairedDistributions, *, confidence: float, seed: int
+    ceilings: pl.DataFrame,
+    part: pl.DataFrame,
+    pairs: PairedDistributions | None,
+    options: tuple[str, ...],
+    *,
+    confidence: float,
+    seed: int,
 ) -> pl.DataFrame:
-    """The ceilings, and below them how far the run has come from the corpus mean to BEST.
+    """The ceilings, and below them how far the run has come from a baseline to BEST.
+
+    Of accuracy the baseline is always giving the label with the most votes; of scores of distributions the corpus mean.
 
     Args:
         ceilings: From :func:`ceiling_rows`.
-        pairs: The run's complete cases.
+        part: Rows of the joined answers of the run.
+        pairs: The run's complete cases; None where there are none.
+        options: Names of the labels in order.
         confidence: Two-sided coverage.
         seed: Seed of the draws.
 
     Returns:
         The rows, with ``share_of_ceiling_METRIC`` where votes are known.
     """
-    shares = _ceiling_shares(pairs, confidence=confidence, seed=seed)
-    return ceilings if shares is None else pl.concat([ceilings, shares], how="diagonal")
+    of_labels = _accuracy_share(part, options, confidence=confidence, seed=seed)
+    shares = None if pairs is None else _ceiling_shares(pairs, confidence=confidence, seed=seed)
+    return pl.concat([ceilings, of_labels, *([] if shares is None else [shares])], how="diagonal")
+
+
+def _accuracy_share(part: pl.DataFrame, options: tuple[str, ...], *, confidence: float, seed: int) -> pl.DataFrame:
+    """Accuracy against the label with the most votes, an unanswered item wrong, tied labels sharing the credit."""
+    voted = part.drop_nulls("label_counts").filter(pl.col("label_counts").list.sum() > 0)
+    counts = voted["label_counts"].list.to_array(len(options)).to_numpy().astype(np.float64)
+    lead = counts == counts.max(axis=1, keepdims=True)
+    credit = np.column_stack([lead / lead.sum(axis=1, keepdims=True), np.zeros(len(lead))])
+    said = voted["label_pred"].cast(pl.Enum(options)).to_physical().cast(pl.Int64).fill_null(len(options)).to_numpy()
+    accuracy = mean_of("accuracy", "accuracy", credit[np.arange(len(said)), said])
+    majority = mean_of("accuracy", "accuracy", credit[:, int(counts.sum(axis=0).argmax())])
+    votes = voted.select("label_counts", *_group(part))
+    found = shares_of_ceiling(
+        [Measured("accuracy", accuracy, majority)], votes, column="label_counts", ties="split",
+        confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed,
+    )  # fmt: skip
+    return estimates_frame(found, beside=[{"metric": "share_of_ceiling_accuracy"}])
 
 
 def _ceiling_shares(pairs: PairedDistributions, *, confidence: float, seed: int) -> pl.DataFrame | None:

@@ -318,3 +318,15 @@ def test_rows_left_unjudged_although_certain_to_be_judged_are_said() -> None:
     found = prediction_powered_rate(human=human, judge=[1.0, 0.0] * 40, inclusion_prob=1.0)
     assert "inclusion_prob is 1, yet people left rows unjudged" in found.note
     assert "unjudged" not in prediction_powered_rate(human=human, judge=[1.0, 0.0] * 40, inclusion_prob=0.75).note
+
+
+def test_people_alone_are_all_the_people() -> None:
+    # 12 rows judged by people, 3 bad; the judge saw 4 of them and 20 more: too few bad ones to combine.
+    human = [1, 1, 1, *[0] * 9, *[None] * 20]
+    judge = [1, 0, 0, 0, *[None] * 8, *[0] * 20]
+    frame = pl.DataFrame({"human": human, "judge": judge, "inclusion_prob": [0.4] * 32}, strict=False)
+    found = prediction_powered_rate(frame)
+    assert found.value == 3 / 12
+    assert found.n == 12
+    assert "people's verdicts alone" in found.note
+    assert "8 of them judged by people" in found.note

@@ -156,7 +156,9 @@ def _label_rows(
     for run in runs:
         rows = gold.filter(run_id=run)
         pairs = pair_labels("compare", rows, gold="label", pred="label_pred", group=None, options=options)
-        found[run], groups = label_scores(pairs), pairs.groups
+        # Of the answered, runs are compared on the items that both answered: that depends on the pair.
+        found[run] = [score for score in label_scores(pairs) if score.metric != "accuracy_answered"]
+        groups = pairs.groups
     return found, groups
 
 

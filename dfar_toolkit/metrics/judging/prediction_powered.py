@@ -21,6 +21,7 @@ from dfar_toolkit.estimate import Estimate, Floats, wilson_ends
 from dfar_toolkit.metrics.judging.two_phase import TwoPhase, check_tuning, two_phase
 from dfar_toolkit.metrics.labels import Column
 
+_ALONE: Final = "people's verdicts alone"
 _FEW: Final = 10.0  # effective human verdicts x min(p, 1 - p) below which a normal interval is not trusted
 _ROUNDING: Final = 1e-12
 
@@ -109,7 +110,16 @@ def prediction_powered_rate(
         "prediction_powered_rate", frame, human=human, judge=judge, inclusion_prob=inclusion_prob, weight=weight,
         group=group,
     )  # fmt: skip
-    return _estimate(rows, name, lam, guard, confidence)
+    found = _estimate(rows, name, lam, guard, confidence)
+    if _ALONE not in found.note or not rows.note:
+        return found
+    # Where people's verdicts stand alone, those on rows that the judge did not see count as well.
+    everyone = two_phase(
+        "prediction_powered_rate", frame, human=human, judge=judge, inclusion_prob=inclusion_prob, weight=weight,
+        group=group, people_alone=True,
+    )  # fmt: skip
+    alone = _estimate(everyone, name, lam, guard, confidence)
+    return replace(alone, note=found.note) if alone.n > found.n else found
 
 
 class _Parts(NamedTuple):
@@ -144,9 +154,7 @@ def _estimate(rows: TwoPhase, name: str, lam: float | None, guard: bool, confide
     telling = effective * min(parts.human, 1 - parts.human)
     if not rest or (guard and telling < _FEW):
         why = "people judged every row" if not rest else f"effective n x min(p, 1 - p) = {telling:.1f} < {_FEW:g}"
-        wilson = replace(
-            blank, value=parts.human, n=n, n_units=human_units, note=f"{why}: people's verdicts alone; {said}"
-        )
+        wilson = replace(blank, value=parts.human, n=n, n_units=human_units, note=f"{why}: {_ALONE}; {said}")
         return _wilson(wilson, effective, exact=rows.even and codes is None)
     chosen = _tuned(rows, parts, codes) if lam is None else float(lam)
     square = _square(parts.u - chosen * parts.v, codes, human_units)

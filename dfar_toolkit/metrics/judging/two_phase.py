@@ -52,6 +52,7 @@ def two_phase(
     inclusion_prob: Column | float | None = None,
     weight: Column | None = None,
     group: Column | None = None,
+    people_alone: bool = False,
 ) -> TwoPhase:
     """Read verdicts of people and of a judge model from a frame's columns or from arrays.
 
@@ -64,9 +65,10 @@ def two_phase(
             on rows they did judge. None: not asked for.
         weight: Column or values (M,), above 0; None: all rows count the same.
         group: Column or values (M,); None means the column ``group`` where the frame has one, else single rows.
+        people_alone: Keep the rows that people judged, whatever the judge model did; ``judge`` is then of no use.
 
     Returns:
-        The rows that the judge model judged.
+        The rows that the judge model judged (or people, with ``people_alone``).
 
     Raises:
         TableError: A verdict or a probability is outside its range, or a row that people judged has no probability.
@@ -86,6 +88,8 @@ def two_phase(
     for role, size in sizes.items():
         if size != n:
             raise ValueError(f"{name}: {role} has {size} values for {n} rows; give one per row")
+    if people_alone:
+        columns["judge"] = columns["human"]
     _check(name, columns, groups)
     table = pl.DataFrame({c: columns[c] for c in _COLUMNS}).with_columns(
         *([] if groups is None else [groups.alias("group")])
