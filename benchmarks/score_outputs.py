@@ -1,10 +1,10 @@
 """How long it takes to score a file of outputs with every metric that applies and 1,000-draw intervals.
 
 Outputs with probabilities over five options are invented for items with five votes each. The floor, in the same
-process, is merely reading the file and the items with polars and joining them. Each size and format runs in a process
-of its own, so that peak memory is its own. The best of three is taken of both; everything from the file to the table
-of scores is in it: reading and checking, the join, labels, bias, distributions beside their references, ceilings,
-calibration.
+process, is merely reading the file and the items with polars and joining them; beside it stands the same with every row
+checked. Each size and format runs in a process of its own, so that peak memory is its own. The best of three is taken
+of each; everything from the file to the table of scores is in it: reading and checking, the join, labels, bias,
+distributions beside their references, ceilings, calibration.
 
     python benchmarks/score_outputs.py
 """
@@ -77,15 +77,29 @@ def read_and_join(folder: Path, kind: str) -> int:
     return len(outputs.join(pl.read_parquet(folder / "items.parquet"), on="item_id"))
 
 
-def scored(folder: Path, kind: str) -> int:
-    """Everything from the file to the scores."""
+def checked_and_joined(folder: Path, kind: str) -> int:
+    """The same with what no score can do without: every row checked, answers and people's votes side by side."""
+    from dfar_toolkit.metrics.answers import join_outputs
+
+    items, outputs = read(folder, kind)
+    return len(join_outputs(outputs, items, options=OPTIONS).frame)
+
+
+def read(folder: Path, kind: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Items and outputs as checked tables."""
     from dfar_toolkit.files.outputs import read_outputs
-    from dfar_toolkit.scoring import score
     from dfar_toolkit.tables import conform
 
     questions = pl.DataFrame({"question": ["q"], "kind": ["nominal"], "options": [OPTIONS], "wording": [""]})
     items = conform(pl.read_parquet(folder / "items.parquet"), "items")
-    outputs = read_outputs(folder / f"outputs.{kind}", questions=questions)
+    return items, read_outputs(folder / f"outputs.{kind}", questions=questions)
+
+
+def scored(folder: Path, kind: str) -> int:
+    """Everything from the file to the scores."""
+    from dfar_toolkit.scoring import score
+
+    items, outputs = read(folder, kind)
     table = score(outputs, items, options=OPTIONS, n_boot=DRAWS)
     assert table["value"].is_finite().sum() > 100
     return len(table)
@@ -109,11 +123,13 @@ def measure(n: int, kind: str) -> dict[str, object]:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         floor, _ = best_of(read_and_join, folder, kind)
         joined = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        checked, _ = best_of(checked_and_joined, folder, kind)
         seconds, rows = best_of(scored, folder, kind)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "outputs": n, "format": kind, "read_and_join_s": round(floor, 3), "all_scores_s": round(seconds, 3),
-        "ratio": round(seconds / floor, 2), "scores": rows, "mib_before": before // 1024,
+        "read_check_and_join_s": round(checked, 3), "ratio": round(seconds / floor, 2),
+        "ratio_to_checked": round(seconds / checked, 2), "scores": rows, "mib_before": before // 1024,
         "mib_after_join": joined // 1024, "peak_mib": peak // 1024,
     }  # fmt: skip
 

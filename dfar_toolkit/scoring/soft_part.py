@@ -99,45 +99,51 @@ def with_ceiling_shares(
     Returns:
         The rows, with ``share_of_ceiling_METRIC`` where votes are known.
     """
-    of_labels = _accuracy_share(part, options, confidence=confidence, seed=seed)
-    shares = None if pairs is None else _ceiling_shares(pairs, confidence=confidence, seed=seed)
-    return pl.concat([ceilings, of_labels, *([] if shares is None else [shares])], how="diagonal")
-
-
-def _accuracy_share(part: pl.DataFrame, options: tuple[str, ...], *, confidence: float, seed: int) -> pl.DataFrame:
-    """Accuracy against the label with the most votes, an unanswered item wrong, tied labels sharing the credit."""
     voted = part.drop_nulls("label_counts").filter(pl.col("label_counts").list.sum() > 0)
+    of_labels = _accuracy_measured(voted, options)
+    of_shares = [] if pairs is None or pairs.counts is None else _distributions_measured(pairs)
+    tables = []
+    if of_shares and pairs is not None and len(pairs.gold) == len(voted):  # the same items: one set of draws
+        tables.append(_shares_of(voted, [of_labels, *of_shares], confidence, seed))
+    else:
+        tables.append(_shares_of(voted, [of_labels], confidence, seed))
+        if of_shares and pairs is not None:
+            own = pl.DataFrame({"label_counts": pairs.counts})
+            own = own if pairs.groups is None else own.with_columns(pairs.groups.alias("group"))
+            tables.append(_shares_of(own, of_shares, confidence, seed))
+    return pl.concat([ceilings, *tables], how="diagonal")
+
+
+def _shares_of(voted: pl.DataFrame, measured: list[Measured], confidence: float, seed: int) -> pl.DataFrame:
+    """Shares of the ceiling of several scores of the same items, the credit of tied labels shared."""
+    found = shares_of_ceiling(
+        measured, voted.select("label_counts", *_group(voted)), column="label_counts", ties="split",
+        confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed,
+    )  # fmt: skip
+    names = [_SCORE_OF.get(m.metric, m.metric) for m in measured]
+    return estimates_frame(found, beside=[{"metric": f"share_of_ceiling_{name}"} for name in names])
+
+
+def _accuracy_measured(voted: pl.DataFrame, options: tuple[str, ...]) -> Measured:
+    """Accuracy against the label with the most votes, an unanswered item wrong, tied labels sharing the credit."""
     counts = voted["label_counts"].list.to_array(len(options)).to_numpy().astype(np.float64)
     lead = counts == counts.max(axis=1, keepdims=True)
     credit = np.column_stack([lead / lead.sum(axis=1, keepdims=True), np.zeros(len(lead))])
     said = voted["label_pred"].cast(pl.Enum(options)).to_physical().cast(pl.Int64).fill_null(len(options)).to_numpy()
     accuracy = mean_of("accuracy", "accuracy", credit[np.arange(len(said)), said])
     majority = mean_of("accuracy", "accuracy", credit[:, int(counts.sum(axis=0).argmax())])
-    votes = voted.select("label_counts", *_group(part))
-    found = shares_of_ceiling(
-        [Measured("accuracy", accuracy, majority)], votes, column="label_counts", ties="split",
-        confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed,
-    )  # fmt: skip
-    return estimates_frame(found, beside=[{"metric": "share_of_ceiling_accuracy"}])
+    return Measured("accuracy", accuracy, majority)
 
 
-def _ceiling_shares(pairs: PairedDistributions, *, confidence: float, seed: int) -> pl.DataFrame | None:
-    """How far the run has come from the corpus mean to BEST, in cross-entropy, Brier score and total variation."""
-    if pairs.counts is None or not len(pairs.counts):
-        return None
+def _distributions_measured(pairs: PairedDistributions) -> list[Measured]:
+    """Cross-entropy, Brier score and total variation of the run and of the corpus mean."""
     mean = corpus_mean_predictor(pairs)
     statistics: dict[BestMetric, Callable[[PairedDistributions], Additive]] = {
         "cross_entropy": soft_cross_entropy_rows,
         "brier": brier_score_rows,
         "total_variation": total_variation_rows,
     }
-    measured = [Measured(metric, rows(pairs), rows(mean)) for metric, rows in statistics.items()]
-    frame = pl.DataFrame({"label_counts": pairs.counts})
-    votes = frame if pairs.groups is None else frame.with_columns(pairs.groups.alias("group"))
-    found = shares_of_ceiling(
-        measured, votes, column="label_counts", confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed
-    )
-    return estimates_frame(found, beside=[{"metric": f"share_of_ceiling_{_SCORE_OF.get(m, m)}"} for m in statistics])
+    return [Measured(metric, rows(pairs), rows(mean)) for metric, rows in statistics.items()]
 
 
 def calibration_rows(

@@ -1,6 +1,6 @@
 r"""Resamples of scores and votes together: sums of the scores' rows beside the weights of the rows of votes.
 
-Up to 200,000 items, and wherever items come in groups, each resample is drawn unit by unit. With more single items the
+Up to 20,000 items, and wherever items come in groups, each resample is drawn unit by unit. With more single items the
 weights $w_p$ of the distinct rows of votes are still drawn exactly; given them, the sums of the scores' rows x are
 drawn from their normal limit, mean $\sum_p w_p \bar x_p$ and covariance $\sum_i (x_i - \bar x_{p(i)})(x_i -
 \bar x_{p(i)})^T$.
@@ -29,7 +29,8 @@ class JointDraws:
         self.votes, self.n_boot, self.seed = votes, n_boot, seed
         self.normal = votes.groups is None and votes.n_items > EXACT_UNITS
         keys = (*rows.T, votes.of_item) if votes.groups is None else (*rows.T, votes.of_item, votes.groups)
-        order = np.lexsort(keys)
+        # In the normal limit only sums by pattern are needed, which do not depend on the order but for rounding.
+        order = np.argsort(votes.of_item, kind="stable") if self.normal else np.lexsort(keys)
         self.rows, self.of_item = rows[order], votes.of_item[order]
         self.unit = None if votes.groups is None else votes.groups[order]
         self.sums: list[Floats] = []

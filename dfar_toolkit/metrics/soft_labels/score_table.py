@@ -28,6 +28,7 @@ from dfar_toolkit.metrics.soft_labels.top_label import top_label_agreement_rows
 from dfar_toolkit.metrics.soft_labels.total_variation import manhattan_distance_rows, total_variation_rows
 from dfar_toolkit.metrics.soft_labels.transport import wasserstein_distance_rows
 
+_LOSSES: Final = ("soft_cross_entropy", "kl_divergence")  # their notes say where they are infinite
 _WORTH_WHILE: Final = 5_000  # items from which distinct rows of votes are looked for
 PREDICTORS: Final = ("run", "uniform", "corpus_mean", "hard_majority", "perfect_model")
 
@@ -167,16 +168,14 @@ def _noted_as(
 ) -> list[Additive]:
     """Scores of distinct rows with the notes that all items have: what is left out, and where a loss is infinite."""
     notes = {score.metric: score.note for score in run}
-    counting = [
-        soft_cross_entropy_rows(whole, floor=floor),
-        kl_divergence_rows(whole, floor=floor),
-        top_label_agreement_rows(whole),
-    ]
+    counting = [top_label_agreement_rows(whole)]
+    if floor is not None or bool(((whole.pred == 0) & (whole.gold > 0)).any()):
+        counting += [soft_cross_entropy_rows(whole, floor=floor), kl_divergence_rows(whole, floor=floor)]
     counted = {score.metric: score for score in counting}
     return [
         score._replace(note=counted[score.metric].note, undefined=counted[score.metric].undefined)
         if score.metric in counted
-        else score._replace(note=notes[score.metric])
+        else score._replace(note=whole.note if score.metric in _LOSSES else notes[score.metric])
         for score in scores
     ]
 
