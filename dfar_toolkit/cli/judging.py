@@ -21,6 +21,9 @@ def judge_plan(
         float, typer.Option(min=0, max=1, help="Share of the items whose reasons all judges get.")
     ] = 0.1,
     share: Annotated[float, typer.Option(min=0.001, max=1, help="Share of the items that people judge at all.")] = 1.0,
+    human_per_item: Annotated[
+        int | None, typer.Option(min=0, help="How many of people's own reasons on an item are judged (default: all).")
+    ] = None,
     question: Annotated[
         str, typer.Option(help="What judges are asked.")
     ] = "Is this a reason that a reasonable person could give for this label?",
@@ -52,6 +55,7 @@ def judge_plan(
         usage("judge-plan wants outputs files, --items and --judges ann,bob (or --collect FILE)")
     plan = write_judge_plan(
         outputs, items=items, judges=names, out=out, per_item=per_item, overlap=overlap, share=share,
+        human_per_item=human_per_item,
         question=question, reading=reading_options(file_format, by_position, method, None), seed=seed,
     )  # fmt: skip
     for note in plan.notes:

@@ -185,7 +185,12 @@ def _print_beside(rows: pl.DataFrame, title: str, coverage: str) -> None:
                       interval(row["low"], row["high"]), *beside, row["n"], row["note"]])  # fmt: skip
     names = [p.replace("_", " ") for p in _BESIDE]
     header = ["run", "subset", "metric", "value", f"{coverage} interval", *names, "n", "notes"]
-    print_noted(header, lines, title=f"{title}: beside other predictors, and BEST", about=("run", "subset"))
+    print_noted(
+        header,
+        lines,
+        title=f"{title}: beside other predictors, and BEST of all items with votes",
+        about=("run", "subset"),
+    )
 
 
 def _over(row: dict[str, object]) -> str:

@@ -104,7 +104,10 @@ def compare_files(
         rates.append(pair.differences.filter(own))
         named = [pl.lit(run).alias(side) for side, run in (("run_a", pair.run_a), ("run_b", pair.run_b))]
         cells.append(pair.right_wrong.select(*named, pl.all()))
-    return ComparedFiles(many, pl.concat(rates), pl.concat(cells))
+    of_pairs = pl.concat(rates)
+    if judged is not None and said is not None and not of_pairs["metric"].str.starts_with("mar_").any():
+        said("no pair of runs has judged reasons on both sides: no difference of misalignment rates")
+    return ComparedFiles(many, of_pairs, pl.concat(cells))
 
 
 def _check_column(items: pl.DataFrame, by: str | None) -> None:

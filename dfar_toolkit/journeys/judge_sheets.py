@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 import yaml
 
@@ -46,6 +47,7 @@ def write_judge_plan(
     per_item: int = 1,
     overlap: float = 0.1,
     share: float = 1.0,
+    human_per_item: int | None = None,
     question: str = "Is this a reason that a reasonable person could give for this label?",
     reading: OutputsOptions | None = None,
     seed: int = 0,
@@ -63,6 +65,7 @@ def write_judge_plan(
         per_item: Judges per reason outside the overlap.
         overlap: Share of the items whose reasons all judges get.
         share: Share of the items judged by people at all.
+        human_per_item: How many of people's own reasons on an item are judged, drawn by lot; None means all.
         question: What judges are asked.
         reading: How files of other tools are read.
         seed: Seed of the draw.
@@ -83,7 +86,7 @@ def write_judge_plan(
         raise TableError(f"{out}: wanted a folder that is absent or empty for the plan; choose another (--out).")
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
     runs = read_runs(outputs, folder, reading=reading)
-    reasons = _reasons(list(runs.values()), folder)
+    reasons = _some_of_people(_reasons(list(runs.values()), folder), human_per_item, seed)
     plan = assignment_plan(
         reasons.select("output_id", "item_id", "run_id"),
         judges=judges, per_item=per_item, overlap=overlap, share=share, seed=seed,
@@ -183,6 +186,19 @@ def _reasons(runs: Sequence[pl.DataFrame], folder: ItemsFolder) -> pl.DataFrame:
     )  # fmt: skip
     statements = folder.items.select("item_id", "statement")
     return pl.concat([of_runs, people]).join(statements, on="item_id", how="left", maintain_order="left")
+
+
+def _some_of_people(reasons: pl.DataFrame, per_item: int | None, seed: int) -> pl.DataFrame:
+    """All reasons of the runs, and of people's on each item as many as asked for, by lot."""
+    if per_item is None:
+        return reasons
+    if per_item < 0:
+        raise ValueError(f"write_judge_plan: human_per_item must be at least 0, found {per_item}")
+    human = pl.col("run_id") == HUMAN_RUN
+    people = reasons.filter(human).sort("output_id")
+    lots = pl.Series("lot", np.random.default_rng(seed).permutation(len(people)))
+    drawn = people.with_columns(lots).filter(pl.col("lot").rank("ordinal").over("item_id") <= per_item).drop("lot")
+    return pl.concat([reasons.filter(~human), drawn])
 
 
 def _write(out: Path, plan: pl.DataFrame, reasons: pl.DataFrame, protocol: dict[str, object]) -> None:

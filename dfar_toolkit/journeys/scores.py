@@ -31,7 +31,8 @@ class Scored(NamedTuple):
         """The cells as rows of scores: metric ``confusion``, ``label`` the gold one, ``predicted`` null if unparsed."""
         return [
             {"metric": "confusion", "subset": c["subset"], "run_id": c["run_id"], "label": c["gold"],
-             "predicted": c["pred"], "value": c["count"]}
+             "predicted": c["pred"], "value": c["count"], "n": c["count"], "part": "labels", "predictor": None,
+             "note": ""}
             for c in self.confusion.iter_rows(named=True)
         ]  # fmt: skip
 

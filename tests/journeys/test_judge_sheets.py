@@ -96,3 +96,12 @@ def test_a_plan_never_overwrites_and_names_what_is_wrong(plan: Path, demo: Path,
     with pytest.raises(TableError, match="no run gave a reason"):
         write_judge_plan([demo / "runs" / "label-only.jsonl"], items=demo / "items", judges=["ann"], out=tmp_path / "p")
     assert not (tmp_path / "p").exists()
+
+
+def test_as_many_of_peoples_reasons_as_asked_for(demo: Path, tmp_path: Path) -> None:
+    runs = [demo / "runs" / "with-reasons.jsonl"]
+    write_judge_plan(
+        runs, items=demo / "items", judges=["ann"], out=tmp_path / "one", overlap=0.0, human_per_item=1, seed=1
+    )
+    human = pl.read_csv(tmp_path / "one" / "plan.csv").filter(run_id="human")
+    assert human.group_by("item_id").len()["len"].unique().to_list() == [1]

@@ -18,7 +18,7 @@ and by its top option against the top option of the votes. All expectations are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -169,11 +169,18 @@ def _macro_f1(leading: Floats, patterns: Floats, times: Floats, *, ties: Ties) -
     return float(np.mean([_f1(gold[:, k], leading[:, k], times) for k in range(gold.shape[1])]))
 
 
+@lru_cache(maxsize=4)
+def _quadrature(n: int) -> tuple[Floats, Floats]:
+    """Nodes and weights of Gauss and Laguerre, which cost more than their use."""
+    nodes, weights = np.polynomial.laguerre.laggauss(n)
+    return nodes, weights
+
+
 def _f1(gold: Floats, leading: Floats, times: Floats) -> float:
     """The integral over v = c u, c the expected t + s: then exp(v) x integrand is nearly constant."""
     of_class = float(np.sum(times * gold))
     counted = of_class + float(np.sum(times * leading))
-    nodes, weights = np.polynomial.laguerre.laggauss(_LAGUERRE if counted < _MANY else _LAGUERRE // 4)
+    nodes, weights = _quadrature(_LAGUERRE if counted < _MANY else _LAGUERRE // 4)
     z = np.exp(-nodes / counted)
     log_product, hits = -nodes * of_class / counted, np.zeros(len(z))
     step = max(1, _HELD // len(z))
