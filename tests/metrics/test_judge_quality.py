@@ -110,8 +110,8 @@ def test_order_draws_and_groups() -> None:
     assert values(judge_quality(draws, judge_model="gpt", n_boot=10)) == pytest.approx(
         values(judge_quality(frame, judge_model="gpt", n_boot=10)), nan_ok=True
     )
-    with pytest.raises(TableError, match="no judgement of the judge model 'claude'"):
-        judge_quality(frame, judge_model="claude")
+    with pytest.raises(TableError, match="no judgement of the judge model 'judge-x'"):
+        judge_quality(frame, judge_model="judge-x")
 
 
 def test_nothing_shared() -> None:

@@ -269,8 +269,8 @@ def test_items_count_the_same_whatever_their_reasons() -> None:
     ).with_columns(run_id=pl.lit("m"), question=pl.lit("q"), inclusion_prob=pl.lit(0.75))  # fmt: skip
     found = misalignment_prediction_powered(frame, judge_model="gpt", lam=0, guard=False)
     assert found["value"][0] == pytest.approx((0.5 + 1) / 2, abs=1e-12)
-    with pytest.raises(TableError, match="no judgement of the judge model 'claude'"):
-        misalignment_prediction_powered(frame, judge_model="claude")
+    with pytest.raises(TableError, match="no judgement of the judge model 'judge-x'"):
+        misalignment_prediction_powered(frame, judge_model="judge-x")
     with pytest.raises(ValueError, match="cannot be among human_judges"):
         misalignment_prediction_powered(frame, judge_model="gpt", human_judges=["gpt"])
     mixed = pl.concat(
