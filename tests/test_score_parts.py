@@ -111,3 +111,15 @@ def test_an_ordered_question_has_distances() -> None:
     rows = found.filter(part="ordinal")
     assert rows.filter(metric="mean_absolute_error")["value"].item() == 1.0  # 0, 1 and 2 steps
     assert rows.filter(metric="mean_absolute_error")["n"].item() == 3
+
+
+def test_votes_for_more_options_than_the_labels_in_use() -> None:
+    votes = [[3, 0, 0], [0, 3, 0], [2, 1, 0], [1, 1, 1]]
+    shares = [[v / 3 for v in row] for row in votes]
+    items = make_items(["a", "b", "a", None]).with_columns(label_counts=pl.Series(votes), label_probs=pl.Series(shares))
+    outputs = make_outputs({"i0": "a", "i1": "b", "i2": "b"})
+    unnamed = score(outputs, items, n_boot=50).filter(part="ceiling")
+    assert "share_of_ceiling_accuracy" not in unnamed["metric"]
+    named = score(outputs, items, options=["a", "b", "c"], n_boot=50)
+    note = named.filter(metric="share_of_ceiling_accuracy")["note"].item()
+    assert "score 0.5, baseline 0.5833" in note  # right on 2 of 4; "a": 1 + 0 + 1 + 1/3 of 4

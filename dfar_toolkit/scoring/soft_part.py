@@ -100,6 +100,8 @@ def with_ceiling_shares(
         The rows, with ``share_of_ceiling_METRIC`` where votes are known.
     """
     voted = part.drop_nulls("label_counts").filter(pl.col("label_counts").list.sum() > 0)
+    if not bool((voted["label_counts"].list.len() == len(options)).all()):
+        return ceilings  # the options were not given, and the labels in use are not all that people could vote for
     of_labels = _accuracy_measured(voted, options)
     of_shares = [] if pairs is None or pairs.counts is None else _distributions_measured(pairs)
     tables = []
