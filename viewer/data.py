@@ -21,6 +21,7 @@ from dfar_toolkit.files.digest import file_digest
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.outputs import read_outputs
+from dfar_toolkit.journeys.outputs import scorable
 from dfar_toolkit.journeys.reliability import reliability_of_runs
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.comparison import Comparison
@@ -196,12 +197,14 @@ def scores(
     found = pl.concat([_outputs(*o, *items) for o in outputs], how="diagonal_relaxed")
     judged = _judged(judgements, items, found["run_id"].unique().to_list())
     models = model_judges(folder.raters)
+    question = _asked(found, folder)
+    found, asked = scorable(found, folder)
     return score(
         found,
-        folder.items,
+        asked,
         options=folder.options,
         ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
-        question=_asked(found, folder),
+        question=question,
         judgements=judged,
         judge_models=models,
         annotations=folder.annotations,
@@ -214,7 +217,9 @@ def reliability(items: tuple[str, str], outputs: tuple[str, str]) -> pl.DataFram
     """Reliability curves of every run in an outputs file: ``run_id`` and the columns of ``reliability_curve``."""
     folder = _folder(*items)
     found = _outputs(*outputs, *items)
-    return reliability_of_runs(found, folder.items, options=folder.options, question=_asked(found, folder))
+    question = _asked(found, folder)
+    found, asked = scorable(found, folder)
+    return reliability_of_runs(found, asked, options=folder.options, question=question)
 
 
 @st.cache_resource(max_entries=30, show_spinner=False)

@@ -12,7 +12,7 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
-from dfar_toolkit.journeys.outputs import OutputsOptions, read_runs
+from dfar_toolkit.journeys.outputs import OutputsOptions, read_runs, scorable
 from dfar_toolkit.metrics.answers import evaluated_items, join_outputs
 from dfar_toolkit.metrics.comparing.many_runs import ManyRuns, compare_many
 from dfar_toolkit.metrics.comparison import compare
@@ -82,8 +82,9 @@ def compare_files(
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
     if split is None:
         _check_splits(runs, folder.items)
+    outputs, asked = scorable(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder)
     answers = join_outputs(
-        pl.concat(list(runs.values()), how="diagonal_relaxed"), folder.items,
+        outputs, asked,
         options=folder.options, split=split,
     )  # fmt: skip
     if label_map:

@@ -130,6 +130,26 @@ def _of_tool(name: str | None) -> Format | None:
     return next((known for known in get_args(Format) if known == name), None)
 
 
+def scorable(outputs: pl.DataFrame, folder: ItemsFolder) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Outputs and items as they are scored: without distributions where an answer is a set of options.
+
+    Of a set every option has a share of its own, and these do not add up to 1.
+
+    Args:
+        outputs: The table outputs.
+        folder: The items folder.
+
+    Returns:
+        The outputs and the items.
+    """
+    items = folder.items
+    if str(folder.questions["kind"][0]) != "set":
+        return outputs, items
+    shares = pl.lit(None, dtype=pl.List(pl.Float64)).alias("label_probs")
+    counts = pl.lit(None, dtype=pl.List(pl.Int64)).alias("label_counts")
+    return outputs.with_columns(shares), items.with_columns(shares, counts)
+
+
 def read_runs(
     paths: Sequence[Path],
     folder: ItemsFolder,

@@ -17,7 +17,7 @@ from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.files.swap import write_error
 from dfar_toolkit.journeys.annotator_view import annotator_view
-from dfar_toolkit.journeys.outputs import read_runs
+from dfar_toolkit.journeys.outputs import read_runs, scorable
 from dfar_toolkit.journeys.reliability import reliability_of_runs
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.comparison import compare
@@ -123,12 +123,13 @@ def report_data(
     options = folder.options
     if outputs:
         stacked = pl.concat(runs.values(), how="diagonal_relaxed")
+        stacked, items_scored = scorable(stacked, folder)
         scores = score(
-            stacked, folder.items, options=options, ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
+            stacked, items_scored, options=options, ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
             judgements=judged, judge_models=[*judge_models, *model_judges(folder.raters)],
             annotations=folder.annotations, split=split, confidence=confidence, n_boot=n_boot, seed=seed,
         )  # fmt: skip
-        reliability = reliability_of_runs(stacked, folder.items, options=options, split=split, confidence=confidence)
+        reliability = reliability_of_runs(stacked, items_scored, options=options, split=split, confidence=confidence)
         cells = confusions(stacked, folder.items, options=options, split=split)
         everything = cells.filter(pl.col("subset") == "all")
         confusion = {str(run): part for (run,), part in everything.group_by("run_id", maintain_order=True)}

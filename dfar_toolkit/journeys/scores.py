@@ -11,10 +11,10 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
-from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines
+from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines, scorable
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
-from dfar_toolkit.scoring import PARTS, confusions, score
+from dfar_toolkit.scoring import confusions, score
 from dfar_toolkit.tabular import nearest, quoted
 
 ORDERED_KINDS = ("ordinal", "interval", "ratio")
@@ -119,11 +119,10 @@ def score_file(
     for line in reading_lines(outputs, read) if said else ():
         said(line)  # type: ignore[misc]
     kind = str(folder.questions["kind"][0])
-    if kind == "set":  # each option has a share of its own: no distribution over the options
-        parts = [p for p in parts or PARTS if p not in ("soft", "ceiling", "calibration")]
+    answers, asked = scorable(read.outputs, folder)
     table = score(
-        read.outputs,
-        folder.items,
+        answers,
+        asked,
         options=folder.options,
         ordered=kind in ORDERED_KINDS,
         judgements=judged,

@@ -289,3 +289,23 @@ def test_varierrnli_as_published(shared_data: Path, tmp_path: Path) -> None:
         for key, record in records.items()
     ]  # fmt: skip
     assert found.submission[1].read_text(encoding="utf-8").splitlines() == wanted
+
+
+def test_sets_have_no_distribution_over_options_anywhere_else(make: Make, tmp_path: Path) -> None:
+    from dfar_toolkit.journeys.comparing import compare_files
+    from dfar_toolkit.journeys.report import report_data
+    from dfar_toolkit.journeys.scores import score_run
+
+    folder = make("VariErrNLI", VARIERR)
+    ids = folder.items["item_id"].to_list()
+    paths = []
+    for name, label in (("one", "neutral"), ("two", "entailment")):
+        rows = [{"item_id": i, "label": label, "label_probs": dict.fromkeys(folder.options, 0.9)} for i in ids]
+        paths.append(tmp_path / f"{name}.jsonl")
+        paths[-1].write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    scores = score_run(paths[0], items=folder, n_boot=100)
+    assert not set(scores["part"]) & {"soft", "ceiling", "calibration"}
+    assert "accuracy" in scores["metric"]
+    assert not set(report_data(folder, paths, n_boot=100).scores["part"]) & {"soft", "ceiling", "calibration"}
+    differences = compare_files(paths, items=folder, n_boot=100).runs.differences
+    assert "soft_cross_entropy" not in differences["metric"]
