@@ -36,6 +36,7 @@ _TITLES: Final = {
     "ceiling": "Ceilings", "calibration": "Calibration", "people": "The run as one more annotator",
     "reasons": "Reasons, without a judge", "judging": "Reasons, judged",
 }  # fmt: skip
+_BY_SUBSET: Final = ("labels", "judging")  # parts whose leaked and clean items are shown unasked
 _BESIDE: Final = ("uniform", "corpus_mean", "hard_majority", "perfect_model", "best")
 _HEADLINES: Final = {
     "labels": ("accuracy", "coverage", "balanced_accuracy", "macro_f1", "matthews_correlation", "majority_baseline",
@@ -154,6 +155,8 @@ def _print_parts(table: pl.DataFrame, everything: bool, coverage: str) -> int:
             kept_rows = pl.col("label").is_null() if headlines is None else pl.col("metric").is_in(list(headlines))
             nothing = pl.col("metric").is_in(list(_COUNTS)) & (pl.col("value") == 0)
             rows = rows.filter(kept_rows, ~nothing)
+            if name not in _BY_SUBSET:
+                rows = rows.filter(subset="all")
         if not len(rows):
             continue
         shown += len(rows)
