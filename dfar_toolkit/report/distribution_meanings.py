@@ -49,8 +49,8 @@ _CEILINGS: Final = {
     "ceiling_brier_score": "What can be reached in the Brier score on these votes.",
     "ceiling_total_variation": "What can be reached in total variation on these votes.",
     "ceiling_agreement": "Chance that two people who rated the same item chose the same option.",
-    "share_of_ceiling_accuracy": "How far the run has come from always giving the label with the most votes (0) to BEST "
-    "(1) in accuracy.",
+    "share_of_ceiling_accuracy": "How far the run has come from always giving the label with the most votes (0) to "
+    "BEST (1) in accuracy.",
     "share_of_ceiling_soft_cross_entropy": "How far the run has come from the corpus mean (0) to BEST (1) in soft "
     "cross-entropy; it may exceed 1.",
     "share_of_ceiling_brier_score": "How far the run has come from the corpus mean (0) to BEST (1) in the Brier score; "
