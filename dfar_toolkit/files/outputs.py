@@ -12,7 +12,7 @@ from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.columns import numbers, plain_texts, whole_numbers
 from dfar_toolkit.files.probabilities import most_probable, ordered_probabilities
 from dfar_toolkit.tables import HUMAN_RUN, conform
-from dfar_toolkit.tabular import quoted, read_table
+from dfar_toolkit.tabular import nearest, quoted, read_table
 
 _TEXTS: Final = (
     *("run_id", "item_id", "question", "annotator_id", "method", "condition", "operator", "output_id"),
@@ -114,7 +114,10 @@ def _check_columns(columns: Sequence[str], file: Path) -> None:
     known = {column.strip().casefold().replace("-", "_").replace(" ", "_"): column for column in columns}
     found = {name: next((known[n] for n in _LIKE[name] if n in known), None) for name in lost}
     renames = [f'"{column}" to "{name}"' for name, column in found.items() if column is not None]
-    hint = f"Rename {' and '.join(renames)}." if renames else "Rename the columns of the item and of the prediction."
+    roles = [{"item_id": "of the item", "label": "of the prediction"}[name] for name in lost]
+    near = "".join(nearest(name, columns) for name in lost)
+    unnamed = f"Rename the column{'s' if len(lost) > 1 else ''} {' and '.join(roles)}.{near}"
+    hint = f"Rename {' and '.join(renames)}." if renames else unnamed
     raise TableError(
         f'{file}: an outputs file needs "item_id" and "label" or "label_probs"; found {quoted(columns)}. {hint}'
     )

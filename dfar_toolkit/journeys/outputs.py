@@ -183,8 +183,9 @@ def read_runs(
     runs: dict[str, pl.DataFrame] = {}
     for path in paths:
         read = read_any_outputs(path, folder, reading=reading, label_map=label_map, split=split, separator=separator)
-        for line in reading_lines(path, read) if said else ():
-            said(line)  # type: ignore[misc]
+        if said is not None:
+            for line in reading_lines(path, read):
+                said(line)
         for (run,), part in read.outputs.group_by("run_id", maintain_order=True):
             name = str(run)
             if rename and name in runs and read.format != OWN:

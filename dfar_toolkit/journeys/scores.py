@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,8 +117,9 @@ def score_file(
     if judged is not None:
         _check_judges(judged, judge_models, str(judgements))
     read = read_any_outputs(outputs, folder, reading=reading, label_map=label_map, split=split, separator=separator)
-    for line in reading_lines(outputs, read) if said else ():
-        said(line)  # type: ignore[misc]
+    if said is not None:
+        for line in reading_lines(outputs, read):
+            said(line)
     kind = str(folder.questions["kind"][0])
     answers, asked = scorable(read.outputs, folder)
     table = score(
@@ -172,10 +174,10 @@ def compare_runs(
     """Compare two outputs files on the same items; arguments as in :func:`score_run`."""
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
-    reading = {"label_map": label_map, "split": split, "separator": separator}
+    read = partial(read_any_outputs, folder=folder, label_map=label_map, split=split, separator=separator)
     return compare(
-        read_any_outputs(run_a, folder, **reading).outputs,  # type: ignore[arg-type]
-        read_any_outputs(run_b, folder, **reading).outputs,  # type: ignore[arg-type]
+        read(run_a).outputs,
+        read(run_b).outputs,
         folder.items,
         options=folder.options,
         judgements=judged,

@@ -131,6 +131,7 @@ def test_a_run_folder(tmp_path: Path) -> None:
         ("a.csv", "id,prediction\ni,ethical\n", 'Rename "id" to "item_id" and "prediction" to "label".'),
         ("a.csv", "item_id,Predicted Label\ni,ethical\n", 'Rename "Predicted Label" to "label".'),
         ("a.csv", "x,y\ni,ethical\n", "Rename the columns of the item and of the prediction."),
+        ("a.csv", "item_id,lable\ni,ethical\n", 'Rename the column of the prediction. Is it "lable"?'),
         ("a.jsonl", '{"item_id": "i", "label_probs": [0.9, 0.2]}\n', "of item i must add up to 1 at most, found 1.1"),
         (
             "a.csv",

@@ -7,6 +7,7 @@ the items where they come in groups or votes are unknown), then one set of draws
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -114,7 +115,7 @@ def soft_label_table(
         >>> table.filter(metric="total_variation", predictor="corpus_mean")["value"].round(6).to_list()
         [0.166667]
     """
-    how = {"ci": ci, "confidence": confidence, "n_boot": n_boot, "seed": seed}
+    estimated = partial(estimate_together, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
     run = soft_label_scores(pairs, ordered=ordered, concentration=concentration, floor=floor)
 
     def compute(of: PairedDistributions) -> list[Additive]:
@@ -125,7 +126,7 @@ def soft_label_table(
     if first is None:
         beside = {name: compute(of) for name, of in reference_predictors(pairs).items()}
         keyed = _keyed({"run": run, **beside, "perfect_model": perfect})
-        found = estimate_together([score for _, score in keyed], groups=pairs.groups, **how)  # type: ignore[arg-type]
+        found = estimated([score for _, score in keyed], groups=pairs.groups)
     else:
         beside = {
             name: _noted_as(run, compute(_rows_of(of, first)), of, floor)
@@ -133,9 +134,9 @@ def soft_label_table(
         }
         beside["perfect_model"] = [score._replace(rows=score.rows[first]) for score in perfect]
         keyed = _keyed({"run": run, **beside})
-        own = estimate_together(run, groups=None, **how)  # type: ignore[arg-type]
+        own = estimated(run)
         others = [score for predictor, score in keyed if predictor != "run"]
-        drawn = iter(estimate_together(others, times=times, **how))  # type: ignore[arg-type]
+        drawn = iter(estimated(others, times=times))
         of_run = iter(own)
         found = [next(of_run) if predictor == "run" else next(drawn) for predictor, _ in keyed]
     named = [{"metric": score.metric, "predictor": predictor} for predictor, score in keyed]
