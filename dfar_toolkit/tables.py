@@ -36,6 +36,40 @@ class Questions(dy.Schema):
     wording = dy.String()
 
 
+def primary_questions(questions: pl.DataFrame) -> dict[str, str]:
+    """The primary question of each config: what the labels of its items answer.
+
+    The column ``primary_of`` names the config; without it, or without a value in it, the first question is that of
+    the config ``default``.
+
+    Args:
+        questions: The table of that name.
+
+    Returns:
+        Config to question; empty where there is no question.
+
+    Example:
+        >>> primary_questions(pl.DataFrame({"question": ["fair", "hate"], "primary_of": ["default", "ethos"]}))
+        {'default': 'fair', 'ethos': 'hate'}
+    """
+    if not questions.height:
+        return {}
+    first = {"default": str(questions["question"][0])}
+    if "primary_of" not in questions.columns:
+        return first
+    named = questions.drop_nulls("primary_of")
+    return dict(zip(named["primary_of"], named["question"], strict=True)) or first
+
+
+def of_config(questions: pl.DataFrame) -> pl.Expr:
+    """The primary question of an item, from its column ``config``; that of the first config where unknown."""
+    primary = primary_questions(questions)
+    first = next(iter(primary.values()), None)
+    if len(set(primary.values())) < 2:
+        return pl.lit(first, dtype=pl.String)
+    return pl.col("config").replace_strict(primary, default=first, return_dtype=pl.String)
+
+
 class Items(dy.Schema):
     """What was judged, one row per record, with the aggregate of the primary question."""
 

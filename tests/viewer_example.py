@@ -30,7 +30,7 @@ def write_example(root: Path, *, options: list[str] | None = None, n_items: int 
         "targets": _targets(items),
         "questions": conform(pl.DataFrame([question]), "questions"),
     }
-    write_tables(folder, items=items, long_tables=long_tables, options=options)
+    write_tables(folder, items=items, long_tables=long_tables)
     write_json(folder, "audit.json", _audit())
     write_json(folder, "agreement.json", _agreement())
     write_json(folder, "manifest.json", _manifest(folder, items, annotations))

@@ -21,7 +21,7 @@ from dfar_toolkit.corpus.leaks import mark_leaks
 from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
 from dfar_toolkit.corpus.records import near_or_sampled
 from dfar_toolkit.corpus.split import SPLIT_NAME, completed_sizes, grouped_split
-from dfar_toolkit.corpus.targets import aggregate, label_methods, relabelled
+from dfar_toolkit.corpus.targets import aggregate, label_methods, relabelled, with_published
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.files.digest import table_digest
 from dfar_toolkit.files.items import (
@@ -35,8 +35,9 @@ from dfar_toolkit.files.items import (
     write_tables,
 )
 from dfar_toolkit.files.swap import MANIFEST, check_replaceable, replacing
+from dfar_toolkit.sources.combined import combined
 from dfar_toolkit.sources.layout import SourceTables
-from dfar_toolkit.tables import conform, text_key
+from dfar_toolkit.tables import conform, of_config, text_key
 
 SplitMethod = Literal["published", "grouped"]
 _NAME: Final = 100  # letters of a split's name
@@ -45,7 +46,10 @@ _TOOLS: Final = ("dfar-toolkit", "polars", "numpy", "rensa", "ftfy")
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How to build: the split, what may pass the gate, whose ids are kept, how ratings become labels."""
+    """How to build: the split, what may pass the gate, whose ids are kept, how ratings become labels.
+
+    ``name`` is what a corpus of several sources is called.
+    """
 
     split: SplitMethod = "published"
     sizes: Mapping[str, float] | None = None
@@ -55,6 +59,7 @@ class BuildOptions:
     thresholds: AuditThresholds = field(default_factory=AuditThresholds)
     n_boot: int = 2000
     labels: Method = "majority"
+    name: str = "corpus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ class Built:
 
 
 def build_items(
-    source: SourceTables,
+    source: SourceTables | Sequence[SourceTables],
     out: Path,
     *,
     options: BuildOptions | None = None,
@@ -77,7 +82,7 @@ def build_items(
     """Write the items folder of a source, whole or not at all, and audit it.
 
     Args:
-        source: What :func:`dfar_toolkit.sources.read_source` read.
+        source: What :func:`dfar_toolkit.sources.read_source` read; several make one corpus (``sources.combined``).
         out: Folder to write; absent, empty or an earlier build.
         options: Split, seed, gate; the published split by default.
         progress: Called with a few words at each step.
@@ -92,6 +97,7 @@ def build_items(
     """
     options = options or BuildOptions()
     tell = progress or (lambda _: None)
+    source, sources = combined([source] if isinstance(source, SourceTables) else source, name=options.name)
     if source.items.height == 0:
         raise SourceError(f"{source.info.name}: no items were read; nothing is written.")
     check_replaceable(out, kind=FORMAT)
@@ -121,8 +127,9 @@ def build_items(
     tell("writing")
     tables["items"] = items = conform(items, "items", where=source.info.name)
     with replacing(out, kind=FORMAT) as folder:
-        write_tables(folder, items=items, long_tables=tables, options=_options(tables["questions"]))
+        write_tables(folder, items=items, long_tables=tables)
         manifest = _manifest(source, tables, options, folder=folder, grouped=grouped)
+        manifest["sources"] = [_source_facts(each) for each in sources]
         manifest["audit"] = {"failed": [f.finding for f in failed], "accepted": list(options.accept)}
         write_beside(
             folder,
@@ -165,10 +172,6 @@ def table_schemas(folder: Path, manifest: Mapping[str, Any]) -> dict[str, pl.Sch
     return {name: pl.Schema(schema) for name, schema in schemas.items()}
 
 
-def _options(questions: pl.DataFrame) -> list[str]:
-    return list(questions["options"][0])
-
-
 def _tables(source: SourceTables, options: BuildOptions) -> dict[str, pl.DataFrame]:
     """The source's tables with pseudonyms, the aggregates, and the items with their primary target and reasons."""
     annotations, raters = source.annotations, source.raters
@@ -179,14 +182,14 @@ def _tables(source: SourceTables, options: BuildOptions) -> dict[str, pl.DataFra
     where = source.info.name
     questions = conform(source.questions, "questions", where=where)
     annotations = conform(annotations, "annotations", where=where)
-    targets = aggregate(annotations, questions)
+    targets = with_published(aggregate(annotations, questions), source.targets, where=where)
     if options.labels != "majority":
         targets = relabelled(targets, annotations, questions, method=options.labels, seed=options.seed)
-    primary = str(questions["question"][0])
-    items = _with_target(source.items, targets.filter(pl.col("question") == primary))
-    items = items.join(
-        _reasons(annotations.filter(pl.col("question") == primary)), on="item_id", how="left", maintain_order="left"
-    )
+    asked = source.items.select("item_id", of_config(questions).alias("question"))
+    asked = asked.unique("item_id", keep="first", maintain_order=True)
+    items = _with_target(source.items, targets.join(asked, on=["item_id", "question"], how="semi"))
+    given = annotations.join(asked, on=["item_id", "question"], how="semi")
+    items = items.join(_reasons(given), on="item_id", how="left", maintain_order="left")
     items = items.with_columns(
         pl.col("reasons").fill_null(pl.lit([], dtype=pl.List(_REASON))),
         text_key(pl.col("statement")).alias("text_key"),
@@ -281,19 +284,23 @@ def _manifest(
     items = tables["items"]
     sizes = {name: (folder / f"{name}.parquet").stat().st_size for name in LONG_TABLES}
     info = source.info
+    further = [c for c in ("primary_of",) if c in tables["questions"].columns]
+    asked = ["question", "kind", "options", "wording", *further]
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "name": info.name,
         "title": info.title,
-        "sources": [_source_facts(source)],
+        "sources": [],
         "rows": {name: frame.height for name, frame in tables.items()},
         "configs": config_facts(items, folder),
         "tables": {name: {"rows": tables[name].height, "n_bytes": sizes[name]} for name in LONG_TABLES},
-        "questions": plain_types(tables["questions"]).select("question", "kind", "options", "wording").to_dicts(),
+        "questions": plain_types(tables["questions"]).select(asked).to_dicts(),
         "split": grouped.split,
         "groups": grouped.groups,
-        "annotators": annotator_facts(tables["annotations"], tables["raters"], pseudonymous=not options.keep_ids),
+        "annotators": annotator_facts(
+            tables["annotations"], tables["raters"], tables["questions"], pseudonymous=not options.keep_ids
+        ),
         "disagreement": disagreement_facts(tables["annotations"], tables["questions"]),
         "labels": label_methods(tables["questions"], options.labels),
         "content_digest": {

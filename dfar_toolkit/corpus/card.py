@@ -109,7 +109,7 @@ def _body(
         pairs=_pairs(agreement),
         fields=_fields(manifest, schemas),
         blocks=BLOCKS,
-        labelled=any(class_labels(manifest, schemas[name]) for name in manifest["configs"]),
+        labelled=any(class_labels(manifest, schemas[name], config=name) for name in manifest["configs"]),
         loadable=list(filled(manifest["tables"])),
         looked_for=looked_for,
         shown=SHOWN,
@@ -226,7 +226,7 @@ def _fields(manifest: Manifest, schemas: Mapping[str, pl.Schema]) -> dict[str, l
     meanings = _prose("fields")
     listed: dict[str, list[FieldRow]] = {}
     for name in manifest["configs"]:
-        labels = class_labels(manifest, schemas[name])
+        labels = class_labels(manifest, schemas[name], config=name)
         listed[name] = _field_rows(schemas[name], meanings["items"], labels)
     for name in manifest["tables"]:
         listed[name] = _field_rows(schemas[name], meanings.get(name, {}), {})

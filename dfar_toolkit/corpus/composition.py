@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from dfar_toolkit.tables import UNKNOWN_ANNOTATOR
+from dfar_toolkit.tables import UNKNOWN_ANNOTATOR, primary_questions
 
 
 def config_facts(items: pl.DataFrame, folder: Path) -> dict[str, Any]:
@@ -25,11 +25,13 @@ def config_facts(items: pl.DataFrame, folder: Path) -> dict[str, Any]:
     return facts
 
 
-def annotator_facts(annotations: pl.DataFrame, raters: pl.DataFrame, *, pseudonymous: bool) -> dict[str, Any]:
+def annotator_facts(
+    annotations: pl.DataFrame, raters: pl.DataFrame, questions: pl.DataFrame, *, pseudonymous: bool
+) -> dict[str, Any]:
     """How many people, in which bands, with how many ratings each; unknown annotators are not counted as people."""
     known = raters.filter(pl.col("annotator_id").str.split(":").list.last() != UNKNOWN_ANNOTATOR)
     ratings = annotations.unique(["item_id", "question", "rating_id"])
-    primary = ratings.filter(pl.col("question") == ratings["question"].first()) if ratings.height else ratings
+    primary = ratings.filter(pl.col("question").is_in(list(primary_questions(questions).values())))
     named = primary.join(known.select("annotator_id"), on="annotator_id", how="semi")
     with_reason = annotations.filter(pl.col("reason").str.strip_chars().str.len_chars() > 0)
     return {
@@ -69,7 +71,7 @@ def _number(value: object) -> float | int | None:
 
 def disagreement_facts(annotations: pl.DataFrame, questions: pl.DataFrame) -> dict[str, int]:
     """Items on which ratings differ (primary question), of those with two or more; a set of values is one rating."""
-    primary = annotations.filter(pl.col("question") == questions["question"][0])
+    primary = annotations.filter(pl.col("question").is_in(list(primary_questions(questions).values())))
     given = pl.col("value").unique().sort().alias("given")
     ratings = primary.group_by("item_id", "rating_id").agg(given)
     of_items = ratings.group_by("item_id").agg(pl.len().alias("ratings"), pl.col("given").n_unique().alias("different"))

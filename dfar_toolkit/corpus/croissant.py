@@ -199,7 +199,9 @@ def _record_sets(manifest: Manifest, schemas: Mapping[str, pl.Schema]) -> list[d
     sets = []
     for config in manifest["configs"]:
         source = {"fileSet": {"@id": f"files-of-{quote(config)}"}}
-        sets.append(_record_set(config, schemas[config], source, class_labels(manifest, schemas[config])))
+        sets.append(
+            _record_set(config, schemas[config], source, class_labels(manifest, schemas[config], config=config))
+        )
     for table in manifest["tables"]:
         sets.append(_record_set(table, schemas[table], {"fileObject": {"@id": f"{table}.parquet"}}, {}))
     return sets

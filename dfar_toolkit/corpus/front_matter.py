@@ -72,9 +72,11 @@ def size_category(n: int) -> str:
     return next((name for limit, name in _SIZES if n < limit), "n>1B")
 
 
-def class_labels(manifest: Manifest, schema: pl.Schema) -> dict[str, list[str]]:
-    """The option names of ``label``, where the primary question has options; empty for a continuous one."""
-    options = [str(o) for o in manifest["questions"][0]["options"]] if manifest["questions"] else []
+def class_labels(manifest: Manifest, schema: pl.Schema, *, config: str) -> dict[str, list[str]]:
+    """The option names of ``label``, where the config's primary question has options; empty for a continuous one."""
+    asked = manifest["questions"]
+    own = [q for q in asked if q.get("primary_of") == config] or asked[:1]
+    options = [str(o) for q in own[:1] for o in q["options"]]
     return {"label": options} if options and "label" in schema else {}
 
 
@@ -120,7 +122,7 @@ def _info(
     """One configuration; ``manifest`` only for items, whose ``label`` is a number with names."""
     if name not in schemas:
         raise ValueError(f"render_card: schemas must hold the columns of {name!r}, found {list(schemas)}")
-    labels = class_labels(manifest, schemas[name]) if manifest is not None else {}
+    labels = class_labels(manifest, schemas[name], config=name) if manifest is not None else {}
     return {
         "config_name": name,
         "features": dataset_features(schemas[name], class_labels=labels),

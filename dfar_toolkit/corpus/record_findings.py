@@ -8,7 +8,7 @@ from dfar_toolkit.corpus.findings import SEVERITIES, Finding, examples, excerpt
 from dfar_toolkit.corpus.leaks import SPLIT_ORDER, mark_leaks
 from dfar_toolkit.corpus.records import exact_key
 from dfar_toolkit.corpus.split import SPLIT_NAME
-from dfar_toolkit.tables import UNKNOWN_ANNOTATOR
+from dfar_toolkit.tables import UNKNOWN_ANNOTATOR, of_config, primary_questions
 
 _NAMED_VALUES = ("nominal", "ordinal", "set", "pair")  # kinds whose values are names of options
 
@@ -76,7 +76,7 @@ def _top_shared(items: pl.DataFrame) -> pl.Expr:
 
 def label_findings(items: pl.DataFrame, annotations: pl.DataFrame, questions: pl.DataFrame) -> list[Finding]:
     """``label.conflict``, ``label.range``, ``label.missing``, ``label.tie``."""
-    config = "config" if "config" in items.columns else pl.lit("").alias("config")
+    config = "config" if "config" in items.columns else pl.lit("default").alias("config")
     label = pl.col("label").cast(pl.String)
     text = pl.col("statement").alias("text")
     frame = items.select("item_id", text, label, exact_key(items).alias("key"), config)
@@ -100,8 +100,7 @@ def _range(frame: pl.DataFrame, annotations: pl.DataFrame, questions: pl.DataFra
     """Labels that are no option of the primary question, and values that are no option of theirs."""
     asked = questions.select("question", pl.col("kind").cast(pl.String), "options")
     asked = asked.filter(pl.col("kind").is_in(_NAMED_VALUES) & (pl.col("options").list.len() > 0))
-    primary = questions["question"][0] if questions.height else None
-    labels = frame.select("item_id", pl.lit(primary, dtype=pl.String).alias("question"), pl.col("label").alias("value"))
+    labels = frame.select("item_id", of_config(questions).alias("question"), pl.col("label").alias("value"))
     values = annotations.select("item_id", "question", pl.col("value").cast(pl.String))
     rows = pl.concat([labels, values]).drop_nulls("value").join(asked, on="question", maintain_order="left")
     out = rows.filter(~pl.col("value").is_in(pl.col("options"))).rename({"value": "text"})
@@ -130,7 +129,8 @@ def rating_findings(annotations: pl.DataFrame, questions: pl.DataFrame) -> list[
     twice = given.filter(pl.col("n") > 1).with_columns(
         pl.concat_str("annotator_id", pl.lit(" on "), "question", pl.lit(", "), "n", pl.lit(" ratings")).alias("text")
     )
-    primary = annotations.filter(pl.col("question") == questions["question"][0]) if questions.height else annotations
+    asked = list(primary_questions(questions).values())
+    primary = annotations.filter(pl.col("question").is_in(asked)) if asked else annotations
     rated = primary.group_by("item_id", maintain_order=True).agg(pl.col("rating_id").n_unique().alias("n"))
     single = rated.filter(pl.col("n") == 1).with_columns(pl.lit("one rating").alias("text"))
     note = "items with a single rating give no agreement"

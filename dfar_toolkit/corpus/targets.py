@@ -40,6 +40,33 @@ def aggregate(annotations: pl.DataFrame, questions: pl.DataFrame) -> pl.DataFram
     return conform(targets.sort("item_id", "question"), "targets", where="aggregate")
 
 
+def with_published(targets: pl.DataFrame, published: pl.DataFrame | None, *, where: str = "") -> pl.DataFrame:
+    """The targets, and those that a source published of items and questions that nobody's ratings are known of.
+
+    Args:
+        targets: What :func:`aggregate` returned.
+        published: Targets as the source gives them; None where it gives none.
+        where: Source named in an error.
+
+    Returns:
+        The targets, sorted by item and question.
+
+    Raises:
+        TableError: The published rows are no targets.
+
+    Example:
+        >>> from dfar_toolkit.tables import empty
+        >>> rows = pl.DataFrame({"item_id": ["a"], "question": ["q"], "n_ratings": [0], "method": ["published"]})
+        >>> with_published(empty("targets"), rows).height
+        1
+    """
+    if published is None:
+        return targets
+    checked = conform(published, "targets", where=where)
+    further = checked.join(targets, on=["item_id", "question"], how="anti")
+    return pl.concat([targets, further], how="diagonal").sort("item_id", "question")
+
+
 def relabelled(
     targets: pl.DataFrame, annotations: pl.DataFrame, questions: pl.DataFrame, *, method: Method, seed: int = 0
 ) -> pl.DataFrame:

@@ -1,14 +1,15 @@
 """Items folders: parquet per split, the long tables, and a manifest that is written last.
 
-On disk ``label`` is an integer index into the options of the primary question, so that ``datasets`` reads a real
-ClassLabel; in memory it is the option's name.
+On disk ``label`` is an integer index into the options of its config's primary question, so that ``datasets`` reads a
+real ClassLabel; in memory it is the option's name.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.digest import file_digest
 from dfar_toolkit.files.swap import MANIFEST, is_ours, settle
-from dfar_toolkit.tables import conform
+from dfar_toolkit.tables import conform, primary_questions
 
 FORMAT: Final = "dfar-items"
 FORMAT_VERSION: Final = 1
@@ -51,18 +52,44 @@ class ItemsFolder:
         """The primary question's id."""
         return str(self.questions["question"][0])
 
+    def of_config(self, config: str) -> ItemsFolder:
+        """The items of one config, its primary question first.
 
-def write_tables(
-    folder: Path, *, items: pl.DataFrame, long_tables: Mapping[str, pl.DataFrame], options: list[str]
-) -> None:
+        Raises:
+            TableError: There is no such config; lists those that there are.
+        """
+        primary = primary_questions(self.questions)
+        if config not in primary or config not in self.manifest["configs"]:
+            known = ", ".join(self.manifest["configs"])
+            raise TableError(f"{self.path}: wanted a config of the items, found {config!r}; there are {known}.")
+        items = self.items.filter(pl.col("config") == config)
+        first = pl.col("question") == primary[config]
+        of_these = items.select("item_id")
+        return replace(
+            self,
+            items=items,
+            questions=pl.concat([self.questions.filter(first), self.questions.filter(~first)]),
+            annotations=self.annotations.join(of_these, on="item_id", how="semi"),
+            targets=self.targets.join(of_these, on="item_id", how="semi"),
+        )
+
+
+def write_tables(folder: Path, *, items: pl.DataFrame, long_tables: Mapping[str, pl.DataFrame]) -> None:
     """Write ``data/<config>/<split>.parquet`` and one parquet per long table, rows in the order given."""
-    coded = items.with_columns(label_to_code(options))
-    for (config, split), part in coded.group_by("config", "split", maintain_order=True):
+    options = config_options(long_tables["questions"])
+    for (config, split), part in items.group_by("config", "split", maintain_order=True):
         target = folder / "data" / str(config) / f"{split}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_parquet(part, target)
+        _write_parquet(part.with_columns(label_to_code(options[str(config)])), target)
     for name in LONG_TABLES:
         _write_parquet(plain_types(long_tables[name]), folder / f"{name}.parquet")
+
+
+def config_options(questions: pl.DataFrame) -> defaultdict[str, list[str]]:
+    """The options of the primary question of each config, in order; of a config unknown, those of the first."""
+    options = dict(zip(questions["question"], questions["options"].to_list(), strict=True))
+    first: list[str] = next(iter(options.values()), [])
+    return defaultdict(lambda: first, {c: options[q] for c, q in primary_questions(questions).items()})
 
 
 def plain_types(frame: pl.DataFrame) -> pl.DataFrame:
@@ -148,9 +175,9 @@ def read_items(folder: Path | str, *, verify: bool = True) -> ItemsFolder:
     if verify:
         _verify(folder, manifest)
     tables = {name: conform(pl.read_parquet(folder / f"{name}.parquet"), name, where=name) for name in LONG_TABLES}
-    options = list(tables["questions"]["options"][0])
+    options = config_options(tables["questions"])
     parts = [
-        pl.read_parquet(folder / "data" / config / f"{split}.parquet").with_columns(code_to_label(options))
+        pl.read_parquet(folder / "data" / config / f"{split}.parquet").with_columns(code_to_label(options[config]))
         for config, facts in manifest["configs"].items()
         for split in facts["splits"]
     ]

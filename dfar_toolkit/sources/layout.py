@@ -79,6 +79,8 @@ class SourceTables:
     has them, ``stem`` (the shared beginning, null if none), ``context_key`` (the shared context) and
     ``contrast_key`` (the pair a minimal edit belongs to): what the group of an item is made of.
     ``questions``, ``annotations`` and ``raters`` are the tables of that name, annotator ids as published.
+    ``targets`` is the table of that name where a source publishes counts or shares of votes but not who voted; of an
+    item and question that has annotations too, the annotations count. Its ``method`` says what was published.
     """
 
     info: SourceInfo
@@ -89,6 +91,7 @@ class SourceTables:
     files: tuple[RawFile, ...]
     dropped: tuple[Dropped, ...] = ()
     repairs: tuple[str, ...] = field(default=())
+    targets: pl.DataFrame | None = None
 
 
 def raw_file(path: Path, *, rows: int) -> RawFile:
