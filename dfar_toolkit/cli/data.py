@@ -12,9 +12,10 @@ import typer
 from dfar_toolkit.cli.printing import print_json, print_table, say, usage
 
 if TYPE_CHECKING:
-    from dfar_toolkit.corpus.assemble import SplitMethod
     from dfar_toolkit.corpus.audit import AuditThresholds, Finding
+    from dfar_toolkit.corpus.splitting import SplitPlan
 
+_SPLITS: Final = ("published", "grouped", "random", "annotator", "time", "source", "folds")
 _WIDEST: Final = 70  # characters of an example in a table
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
@@ -51,19 +52,30 @@ def _text(value: object) -> str:
 
 
 def build(
-    source: Annotated[str, typer.Argument(help="A source, or SOURCE:SET; see `dfar sources`.")],
-    raw: Annotated[Path, typer.Option("--raw", help="Folder with the published files.")],
+    source: Annotated[
+        list[str],
+        typer.Argument(help="A source, or SOURCE:SET; several make a corpus, each as SOURCE=DIR. See `dfar sources`."),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Items folder to write: absent, empty, or an earlier build.")],
+    raw: Annotated[Path | None, typer.Option("--raw", help="Folder with the published files.")] = None,
+    name: Annotated[str, typer.Option(help="What a corpus of several sources is called.")] = "corpus",
     mapping: Annotated[Path | None, typer.Option(help="table: a YAML file that names the columns.")] = None,
     column: Annotated[
         list[str] | None,
         typer.Option("--column", help="table: KEY=VALUE (docs/data.md), such as statement=text; may be given again."),
     ] = None,
-    split: Annotated[str, typer.Option(help="published, or grouped: no group straddles splits.")] = "published",
+    split: Annotated[str, typer.Option(help=f"How to split: {', '.join(_SPLITS)}.")] = "published",
     size: Annotated[
         list[str] | None,
-        typer.Option("--size", help="grouped: SPLIT=SHARE, such as test=0.2; the others share the rest."),
+        typer.Option("--size", help="SPLIT=SHARE, such as test=0.2; the others share the rest."),
     ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="folds: how many.")] = 5,
+    place: Annotated[
+        list[str] | None, typer.Option("--place", help="source: SPLIT=SOURCE, such as test=ethos; again for each.")
+    ] = None,
+    dev: Annotated[
+        float, typer.Option(min=0.0, max=0.99, help="Share of train that becomes the split dev, by whole groups.")
+    ] = 0.0,
     labels: Annotated[
         str, typer.Option(help="From ratings to labels: majority, soft, dawid_skene, one_coin, mace or glad.")
     ] = "majority",
@@ -90,31 +102,70 @@ def build(
     _known("--accept", accept or ())
     if labels not in get_args(Method):
         usage(f"--labels must be one of {', '.join(get_args(Method))}, found {labels!r}")
-    if split not in ("published", "grouped"):
-        usage(f"--split must be published or grouped, found {split!r}")
-    if size and split == "published":
-        usage("--size goes with --split grouped")
     options = BuildOptions(
-        cast("SplitMethod", split), _sizes(size) if split == "grouped" else None, seed, keep_ids, tuple(accept or ()),
-        _thresholds(near, allow, length), labels=cast("Method", labels),
+        _plan(split, size, folds, place, dev), seed, keep_ids, tuple(accept or ()),
+        _thresholds(near, allow, length), labels=cast("Method", labels), name=name,
     )  # fmt: skip
     settings = _pairs("--column", column)
     try:  # a mapping that contradicts itself was typed, not read
         columns = mapping_from_settings(settings, mapping=mapping) if column or mapping else None
     except SourceError as error:
         usage(str(error))
-    if source.partition(":")[0] not in SOURCES:
-        usage(f"unknown source {source!r}; `dfar sources` lists {', '.join(SOURCES)}")
-    tables = read_source(source, raw, repair=not no_repair, mapping=columns)
-    for repair in tables.repairs:
-        say(f"note: {repair}")
-    for lost in tables.dropped:
-        say(f"dropped {lost.count} rows of {lost.file}: {lost.reason}")
+    places = _raw_folders(source, raw)
+    for spec in places:
+        if spec.partition(":")[0] not in SOURCES:
+            usage(f"unknown source {spec!r}; `dfar sources` lists {', '.join(SOURCES)}")
+    if columns is not None and "table" not in places:
+        usage("--mapping and --column are for the source table")
+    tables = [
+        read_source(spec, folder, repair=not no_repair, mapping=columns if spec == "table" else None)
+        for spec, folder in places.items()
+    ]
+    for each in tables:
+        for repair in each.repairs:
+            say(f"note: {repair}")
+        for lost in each.dropped:
+            say(f"dropped {lost.count} rows of {lost.file}: {lost.reason}")
     built = build_items(tables, out, options=options, progress=lambda step: say(f"{step} ..."))
     rows = built.manifest["rows"]
     say(f"wrote {out}: {rows['items']} items, {rows['annotations']} annotations, {_people(built.manifest)}")
     _print_findings([f for f in built.findings if f.count], failed=[f.finding for f in built.failed])
     _stop_at(out, [f.finding for f in built.failed])
+
+
+def _raw_folders(sources: list[str], raw: Path | None) -> dict[str, Path]:
+    """Each source and the folder of its files, from SOURCE=DIR or --raw."""
+    found: dict[str, Path] = {}
+    for given in sources:
+        spec, equals, folder = given.partition("=")
+        if not equals and raw is None:
+            usage(f"where are the files of {spec}? Give --raw DIR, or {spec}=DIR")
+        if spec in found:
+            usage(f"the source {spec} is given twice")
+        found[spec] = Path(folder) if equals else cast("Path", raw)
+    if raw is not None and all("=" in given for given in sources):
+        usage("--raw is for sources given without =DIR; every one has its own here")
+    return found
+
+
+def _plan(split: str, size: list[str] | None, folds: int, place: list[str] | None, dev: float) -> SplitPlan:
+    """The split asked for on the command line; exits where options do not go together."""
+    from dfar_toolkit.corpus.splitting import SplitMethod, SplitPlan
+
+    if split not in get_args(SplitMethod):
+        usage(f"--split must be one of {', '.join(get_args(SplitMethod))}, found {split!r}")
+    if size and split in ("published", "source", "folds"):
+        usage("--size goes with --split grouped, random, annotator or time")
+    if bool(place) != (split == "source"):
+        usage("--place goes with --split source, which needs it: --place train=dfar --place test=ethos")
+    places: dict[str, list[str]] = {}
+    for given in place or ():
+        name, equals, source = given.partition("=")
+        if not (name and equals and source):
+            usage(f"--place wants SPLIT=SOURCE, found {given!r}")
+        places.setdefault(name, []).append(source)
+    sizes = _sizes(size) if split not in ("published", "source", "folds") else None
+    return SplitPlan(cast("SplitMethod", split), sizes, folds, places or None, dev)
 
 
 def check(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
@@ -20,7 +20,8 @@ from dfar_toolkit.corpus.groups import item_groups
 from dfar_toolkit.corpus.leaks import mark_leaks
 from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
 from dfar_toolkit.corpus.records import near_or_sampled
-from dfar_toolkit.corpus.split import SPLIT_NAME, completed_sizes, grouped_split
+from dfar_toolkit.corpus.split import SPLIT_NAME
+from dfar_toolkit.corpus.splitting import SplitPlan, split_items
 from dfar_toolkit.corpus.targets import aggregate, label_methods, relabelled, with_published
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.files.digest import table_digest
@@ -39,7 +40,6 @@ from dfar_toolkit.sources.combined import combined
 from dfar_toolkit.sources.layout import SourceTables
 from dfar_toolkit.tables import conform, of_config, text_key
 
-SplitMethod = Literal["published", "grouped"]
 _NAME: Final = 100  # letters of a split's name
 _TOOLS: Final = ("dfar-toolkit", "polars", "numpy", "rensa", "ftfy")
 
@@ -51,8 +51,7 @@ class BuildOptions:
     ``name`` is what a corpus of several sources is called.
     """
 
-    split: SplitMethod = "published"
-    sizes: Mapping[str, float] | None = None
+    plan: SplitPlan = field(default_factory=SplitPlan)
     seed: int = 0
     keep_ids: bool = False
     accept: tuple[str, ...] = ()
@@ -108,7 +107,7 @@ def build_items(
         left = {q: m for q, m in label_methods(tables["questions"], options.labels).items() if m != options.labels}
         tell(f"labels by {options.labels}" + (f", but not of {', '.join(left)} (set or number)" if left else ""))
     tell("looking for near-duplicates")
-    grouped = _grouped(tables["items"], options)
+    grouped = _grouped(tables["items"], tables["annotations"], options)
     items = grouped.items
     tell("auditing")
     findings = audit(
@@ -238,28 +237,16 @@ class _Grouped(NamedTuple):
     near_note: str
 
 
-def _grouped(items: pl.DataFrame, options: BuildOptions) -> _Grouped:
+def _grouped(items: pl.DataFrame, annotations: pl.DataFrame, options: BuildOptions) -> _Grouped:
     """Groups, the split asked for, and the leaks between the splits that result."""
     near, near_note = near_or_sampled(items, threshold=options.thresholds.near, seed=options.seed)
     groups = item_groups(items, near)
     items = items.join(groups.frame, on="item_id", maintain_order="left")
-    facts: dict[str, Any] = {"method": options.split, "seed": options.seed, "note": ""}
-    if options.split == "grouped":
-        sizes = completed_sizes(options.sizes or {}, _published_sizes(items))
-        dealt = grouped_split(items, sizes=sizes, seed=options.seed)
-        items = items.drop("split").join(dealt.frame, on="item_id", maintain_order="left")
-        place = pl.col("split").replace_strict(list(sizes), list(range(len(sizes))))
-        items = items.sort(place, maintain_order=True)
-        facts |= {"sizes": sizes, "note": dealt.note}
+    items, facts = split_items(items, annotations, options.plan, seed=options.seed)
     items = items.drop("leak_kind", "leak_of", "leak_against", strict=False)
     items = items.join(mark_leaks(items, near), on="item_id", maintain_order="left")
     group_facts = {"count": groups.n_groups, "largest": groups.largest, "note": groups.note}
     return _Grouped(items, group_facts, facts, near, near_note)
-
-
-def _published_sizes(items: pl.DataFrame) -> dict[str, float]:
-    counts = items.group_by("split", maintain_order=True).len()
-    return {split: n / items.height for split, n in counts.iter_rows()}
 
 
 def _check_splits(source: SourceTables) -> None:
