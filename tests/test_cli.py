@@ -386,7 +386,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "words",
         [
-            ("build", "dfar", "--raw", ".", "--out", "o", "--split", "random"),
+            ("build", "dfar", "--raw", ".", "--out", "o", "--split", "weekly"),
             ("build", "dfar", "--raw", ".", "--out", "o", "--size", "test=0.1"),
             ("build", "table", "--raw", ".", "--out", "o", "--column", "statement"),
             ("check", "x", "--allow", "leak.exact=many"),

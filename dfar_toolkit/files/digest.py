@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+_LINES: Final = 1000  # hashed at once
 # The columns that put the rows of each table into one order.
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "items": ("item_id",),
@@ -31,11 +33,17 @@ def content_digest(rows: Iterable[Mapping[str, object]]) -> str:
         'af155038cb6d'
     """
     digest = hashlib.sha256()
-    for row in rows:
-        line = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        digest.update(line.encode("utf-8"))
-        digest.update(b"\n")
+    as_line = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+    for some in _batched((as_line(row) for row in rows), _LINES):
+        digest.update(("\n".join(some) + "\n").encode("utf-8"))
     return digest.hexdigest()
+
+
+def _batched(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The lines in lists of ``size``, the last one shorter."""
+    rest = iter(lines)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def table_digest(frame: pl.DataFrame, table: str) -> str:
