@@ -74,7 +74,7 @@ def _built(folder: Path, labels: Sequence[object], *, kind: str, options: Sequen
     words = _MAPPING.replace("KIND", kind).replace("OPTIONS", json.dumps(list(options)))
     (raw / "mapping.yaml").write_text(words if options else words.replace("options: [], ", ""))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        build("table", raw=raw, out=folder / "items", mapping=raw / "mapping.yaml", keep_ids=True)
+        build(["table"], raw=raw, out=folder / "items", mapping=raw / "mapping.yaml", keep_ids=True)
     return folder / "items"
 
 

@@ -30,6 +30,7 @@ GUESTS = {
     "typer": {"cli"},
     "streamlit": {"_viewer"},
     "crowdkit": {"agreement"},
+    "pooch": {"sources"},
     "pyspark": set(),
     "pandas": set(),
     "sklearn": {"finetune"},

@@ -173,7 +173,7 @@ def test_wrong_delimiter_says_which_to_give(tmp_path: Path, mark: str, shown: st
     path = _file(tmp_path, "a.csv", f"id{mark}label\n1{mark}2\n")
     for columns in ([], ["label"]):
         message = _message(path, columns=columns)
-        mend = f"give --separator {option} (when building: --column separator={option})."
+        mend = f"give --separator {option} (when building: --column separator={option}), or save it with "
         assert f"it contains {shown}: {mend}" in message
     assert read_table(path, separator=option.strip("'")).rows() == [("1", "2")]
 

@@ -16,8 +16,10 @@ import typer
 from dfar_toolkit.cli.agreeing import agreement
 from dfar_toolkit.cli.comparing import compare
 from dfar_toolkit.cli.data import build, card, check, sources
+from dfar_toolkit.cli.fetching import fetch
 from dfar_toolkit.cli.judging import judge_plan
 from dfar_toolkit.cli.printing import one_line
+from dfar_toolkit.cli.probing import probe
 from dfar_toolkit.cli.scoring import score
 from dfar_toolkit.cli.show import demo, report, view
 from dfar_toolkit.errors import DfarError
@@ -34,12 +36,14 @@ app = typer.Typer(
 
 app.command("demo")(demo)
 app.command("sources")(sources)
+app.command("fetch")(fetch)
 app.command("build")(build)
 app.command("check")(check)
 app.command("card")(card)
 app.command("agreement")(agreement)
 app.command("score")(score)
 app.command("compare")(compare)
+app.command("probe")(probe)
 app.command("judge-plan")(judge_plan)
 app.command("report")(report)
 app.command("view")(view)

@@ -42,7 +42,7 @@ def sources(json: Json = False) -> None:
     if json:
         print_json(facts.to_dicts())
         return
-    shown = ["name", "sets", "licence", "title", "homepage"]
+    shown = ["name", "sets", "licence", "fetch", "title", "homepage"]
     rows = [[_text(row[c]) for c in shown] for row in facts.iter_rows(named=True)]
     print_table(shown, rows)
 

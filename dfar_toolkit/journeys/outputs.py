@@ -9,10 +9,12 @@ from typing import NamedTuple, get_args
 import polars as pl
 
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.files.columns import name_lists, plain_texts
 from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.outputs import outputs_of
 from dfar_toolkit.readers.detect import FORMATS, Format, read_foreign
 from dfar_toolkit.readers.outputs_table import ONE_METHOD, to_outputs
+from dfar_toolkit.readers.own_keys import with_whole_ids
 from dfar_toolkit.readers.plain_table import plain_foreign
 from dfar_toolkit.tabular import quoted, read_table
 
@@ -26,13 +28,15 @@ class OutputsOptions(NamedTuple):
 
     ``format`` forces one of ``READABLE``; None recognises it by the content. ``by_position`` joins rows with the
     items of a split in their order, which nothing else does. ``method`` chooses one of several filters or scorers,
-    ``run_id`` names the run where the file does not.
+    ``run_id`` names the run where the file does not. ``shown`` keeps the order in which a row of our own format says
+    that its options stood, as the column ``shown_options`` (``options`` is brought into the question's own order).
     """
 
     format: str | None = None
     by_position: bool = False
     method: str | None = None
     run_id: str | None = None
+    shown: bool = False
 
 
 class ReadOutputs(NamedTuple):
@@ -88,10 +92,13 @@ def read_any_outputs(
         rows = read_table(file, separator=separator)
         # A table without an item_id is somebody else's, with columns of other names.
         if path_format == OWN or (path_format is None and "item_id" in rows.columns):
+            rows = plain_texts(rows, ["item_id"], where=str(file))
+            rows, keyed = with_whole_ids(rows, folder.items, where=str(file), split=split)
+            rows = _with_shown(rows, label_map, str(file)) if how.shown else rows
             outputs = outputs_of(rows, file, how.run_id or name, questions=folder.questions, label_map=label_map)
             alone = [ONE_METHOD] if how.method is not None and not (outputs["method"] != "").any() else []
             chosen = outputs if alone else _of_method(outputs, how.method, file)
-            return ReadOutputs(chosen, OWN, (*renamed, *alone), pl.DataFrame())
+            return ReadOutputs(chosen, OWN, (*renamed, *keyed, *alone), pl.DataFrame())
         foreign = plain_foreign(rows, where=str(path))
     try:
         found = to_outputs(
@@ -102,6 +109,16 @@ def read_any_outputs(
         told = str(error).startswith(str(path))
         raise error if told else TableError(f"{path}: {error}") from error
     return ReadOutputs(found.outputs, foreign.format, (*renamed, *found.notes), found.unmatched)
+
+
+def _with_shown(rows: pl.DataFrame, label_map: Mapping[str, str] | None, where: str) -> pl.DataFrame:
+    """The rows with a copy of the options in the order shown, under the options' own names."""
+    if "options" not in rows.columns or rows["options"].null_count() == len(rows):
+        return rows
+    shown = name_lists(rows["options"], where=where)
+    if label_map:
+        shown = shown.list.eval(pl.element().replace(dict(label_map)))
+    return rows.with_columns(shown.alias("shown_options"))
 
 
 def _own_file(path: Path) -> tuple[Path, str]:

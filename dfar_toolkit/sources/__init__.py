@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from dfar_toolkit.errors import SourceError
-from dfar_toolkit.sources import dfar, lewidi, table
+from dfar_toolkit.sources import (
+    dfar,
+    eraser,
+    esnli,
+    ethics,
+    ethos,
+    hatexplain,
+    lewidi,
+    medical_bios,
+    scruples,
+    table,
+)
 from dfar_toolkit.sources.layout import Dropped, RawFile, SourceInfo, SourceTables
 from dfar_toolkit.sources.mapping import Mapping, mapping_from_yaml
+from dfar_toolkit.sources.published_files import can_be_fetched
 from dfar_toolkit.tabular import nearest, quoted
 
 __all__ = [
@@ -25,7 +38,12 @@ __all__ = [
     "source_facts",
 ]
 
-SOURCES: Final[dict[str, SourceInfo]] = {info.name: info for info in (dfar.INFO, lewidi.INFO, table.INFO)}
+_PUBLISHED: Final = (dfar, ethics, ethos, scruples, esnli, eraser, medical_bios, lewidi, hatexplain)
+SOURCES: Final[dict[str, SourceInfo]] = {m.INFO.name: m.INFO for m in (*_PUBLISHED, table)}
+_READERS: Final[dict[str, Callable[..., SourceTables]]] = {
+    m.INFO.name: m.read for m in _PUBLISHED if m not in (dfar, lewidi)
+}
+_ANY_SET: Final = "eraser"  # a layout that many sets have, each under its own name
 
 
 def read_source(spec: str, raw: Path | str, *, repair: bool = True, mapping: Mapping | None = None) -> SourceTables:
@@ -46,12 +64,13 @@ def read_source(spec: str, raw: Path | str, *, repair: bool = True, mapping: Map
     Example:
         >>> read_source("dfra", "raw")
         Traceback (most recent call last):
-        dfar_toolkit.errors.SourceError: unknown source "dfra"; known are "dfar", "lewidi", "table". Is it "dfar"?
+        dfar_toolkit.errors.SourceError: unknown source "dfra"; is it "dfar"? `dfar sources` lists all.
     """
     name, _, set_name = spec.partition(":")
     if name not in SOURCES:
-        raise SourceError(f"unknown source {quoted([name])}; known are {quoted(SOURCES)}.{nearest(name, SOURCES)}")
-    if set_name and name != "lewidi":
+        near = nearest(name, SOURCES).strip().replace("Is it", "is it") or f"known are {quoted(SOURCES, most=99)}."
+        raise SourceError(f"unknown source {quoted([name])}; {near} `dfar sources` lists all.")
+    if set_name and not SOURCES[name].sets and name != _ANY_SET:
         raise SourceError(f"{name} has no sets; found {quoted([spec])}, wanted {quoted([name])}.")
     if mapping is not None and name != "table":
         raise SourceError(f"a mapping of columns is for the source table; {name} has a layout of its own.")
@@ -59,22 +78,24 @@ def read_source(spec: str, raw: Path | str, *, repair: bool = True, mapping: Map
         return dfar.read(Path(raw))
     if name == "lewidi":
         return lewidi.read(Path(raw), set_name=set_name, repair=repair)
+    if name in _READERS:
+        return _READERS[name](Path(raw), set_name=set_name)
     if mapping is None:
         raise SourceError("the source table needs its columns: give --mapping FILE.yaml or the columns as options.")
     return table.read(Path(raw), mapping=mapping)
 
 
 def source_facts() -> pl.DataFrame:
-    """One row per source: ``name, title, licence, homepage, sets, layout``.
+    """One row per source: ``name, title, licence, homepage, sets, fetch, layout``; ``fetch`` is "yes" or empty.
 
     Example:
-        >>> source_facts()["name"].to_list()
-        ['dfar', 'lewidi', 'table']
+        >>> source_facts()["name"].to_list()[:4]
+        ['dfar', 'ethics', 'ethos', 'scruples']
     """
-    columns = ("name", "title", "licence", "homepage", "sets", "layout")
+    columns = ("name", "title", "licence", "homepage", "sets", "fetch", "layout")
     rows = [
         {"name": i.name, "title": i.title, "licence": i.licence, "homepage": i.homepage}
-        | {"sets": ", ".join(i.sets), "layout": i.layout}
+        | {"sets": ", ".join(i.sets), "fetch": "yes" if can_be_fetched(i.name) else "", "layout": i.layout}
         for i in SOURCES.values()
     ]
     return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String))

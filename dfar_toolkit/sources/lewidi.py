@@ -18,7 +18,10 @@ side by side. An invented record of each::
 
 Warts: the published metadata file of VariErrNLI has commas before closing braces and is not valid JSON; the one of CSC
 says nothing about 32 of its 872 annotators; three values of HS-Brexit's offensive language read "No" where 0 or 1
-should stand (dropped and counted); keys are unique within a split only; soft labels may be rounded to two digits.
+should stand (dropped and counted); keys are unique within a split only; soft labels may be rounded to two digits; the
+text of ConvAbuse is a dialogue of four turns written as JSON into one string, its values go from -3 to 1 and its soft
+and hard labels tell abusive from not abusive only; soft labels of MP have the keys "0.0" and "1.0", its values are
+"0" and "1"; the files of the set Par are called ``Paraphrase_*.json``.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from dfar_toolkit.sources.layout import (
     items_frame,
     raw_file,
 )
-from dfar_toolkit.sources.lewidi_facts import KNOWN, Facts, facts_from
+from dfar_toolkit.sources.lewidi_facts import KNOWN, Facts, facts_of, set_key
 from dfar_toolkit.sources.lewidi_records import Record, parse, snake, soft_label_agrees
 from dfar_toolkit.tables import conform
 from dfar_toolkit.tabular import nearest, quoted, read_json
@@ -52,7 +55,7 @@ INFO: Final = SourceInfo(
     homepage="https://le-wi-di.github.io",
     citation="LeWiDi, Learning with Disagreements: SemEval-2023 Task 11 (edition 2), NLPerspectives 2025 (edition 3).",
     layout="SET_train.json, SET_dev.json, SET_test.json, SET_annotators_meta.json: one object of records per file",
-    sets=("varierrnli", "csc", "hs-brexit"),
+    sets=("varierrnli", "csc", "mp", "paraphrase", "hs-brexit", "md-agreement", "convabuse", "armis"),
     notes=("Published for research; see the homepage for the terms of each set.",),
 )
 _FILE: Final = re.compile(r"([^.].*)_(train|dev|test)\.json")
@@ -78,7 +81,7 @@ def sets_in(raw: Path) -> dict[str, dict[str, Path]]:
             match = _FILE.fullmatch(path.name)
             if match is None:
                 continue
-            files = found.setdefault(match[1].lower(), {})
+            files = found.setdefault(set_key(match[1]), {})
             if match[2] in files:
                 raise SourceError(f"{raw}: {path.name} stands in two folders; name the one that is meant.")
             files[match[2]] = path
@@ -90,7 +93,7 @@ def read(raw: Path, *, set_name: str = "", repair: bool = True) -> SourceTables:
 
     Args:
         raw: The folder with the set's files, or one whose sub-folders hold them.
-        set_name: ``varierrnli``, ``csc``, ``hs-brexit`` or another file prefix; may be left out if there is one set.
+        set_name: One of ``INFO.sets`` or another file prefix; may be left out if there is one set.
         repair: Whether a comma before a closing brace or bracket is removed (and said) or refused.
 
     Returns:
@@ -100,7 +103,7 @@ def read(raw: Path, *, set_name: str = "", repair: bool = True) -> SourceTables:
         SourceError: No such set, several sets and none named, or a file that is not in the layout.
     """
     sets = sets_in(raw)
-    name = set_name.lower()
+    name = set_key(set_name)
     if not name and len(sets) > 1:
         raise SourceError(f"{raw}: found several sets ({quoted(sets)}); name one, as in lewidi:{next(iter(sets))}.")
     name = name or next(iter(sets))
@@ -117,16 +120,19 @@ def _read_split(path: Path, split: str, source: str, repair: bool, repairs: list
     repairs.extend(repaired)
     if not isinstance(document, dict):
         raise SourceError(f"{path}: wanted an object of records by their keys; found a {type(document).__name__}.")
-    return _Split(path, split, [parse(f"{source}:{split}", key, record, path) for key, record in document.items()])
+    facts = KNOWN.get(source.removeprefix("lewidi."))
+    turns = facts.dialogue if facts else ()
+    prefix = f"{source}:{split}"
+    return _Split(path, split, [parse(prefix, key, record, path, dialogue=turns) for key, record in document.items()])
 
 
 def _tables(name: str, splits: list[_Split], repair: bool, repairs: list[str]) -> SourceTables:
     source = f"lewidi.{name}"
-    facts = KNOWN.get(name) or facts_from(name, [record for split in splits for record in split.records])
+    facts = facts_of(name, [record for split in splits for record in split.records])
     splits = [s._replace(records=[_checked(record, facts, s.path) for record in s.records]) for s in splits]
     records = [record for split in splits for record in split.records]
     drops = [drop for split in splits for drop in _dropped_values(split)]
-    repairs.extend(note for split in splits for note in _disagreements(split))
+    repairs.extend(note for split in splits for note in _disagreements(split, facts))
     annotations = _annotations(source, splits, facts)
     files = [raw_file(split.path, rows=len(split.records)) for split in splits]
     raters = _groups(source, records, annotations, repairs)
@@ -184,11 +190,11 @@ def _dropped_values(split: _Split) -> list[Dropped]:
     return [Dropped(split.path.name, why, len(ids), examples(ids)) for why, ids in lost.items()]
 
 
-def _disagreements(split: _Split) -> list[str]:
+def _disagreements(split: _Split, facts: Facts) -> list[str]:
     """What a file says about itself and its annotations do not bear out, one sentence each."""
     n, name = len(split.records), split.path.name
     said = []
-    off = [r.item_id for r in split.records if not soft_label_agrees(r)]
+    off = [r.item_id for r in split.records if not soft_label_agrees(r, facts.soft)]
     if off:
         said.append(
             f"{name}: soft_label differs from the annotations by more than its rounding (0.01) in {len(off)} of {n} "
@@ -219,9 +225,9 @@ def _items(source: str, splits: list[_Split], facts: Facts) -> pl.DataFrame:
                     "source": source,
                     "split": split.split,
                     "statement": record.texts[facts.statement],
-                    "context": [{"field": field, "role": "", "text": text} for field, text in context],
+                    "context": [{"field": f, "role": facts.roles.get(f, ""), "text": text} for f, text in context],
                     "extra": record.extra(value_names=named),
-                    "context_key": "\n".join(text for _, text in context) or None,
+                    "context_key": "\n".join(text for _, text in context).strip() or None,
                 }
             )
     schema = {"item_id": pl.String(), "statement": pl.String(), "context_key": pl.String(), "extra": pl.String()}
@@ -328,5 +334,5 @@ def _info(name: str, facts: Facts, records: list[Record]) -> SourceInfo:
         name=f"lewidi.{name}",
         title=facts.title,
         languages=tuple(sorted({record.lang for record in records if record.lang})) or INFO.languages,
-        notes=(*INFO.notes, *named),
+        notes=(*INFO.notes, *facts.notes, *named),
     )

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.sources.layout import json_text
 from dfar_toolkit.tabular import quoted
+from dfar_toolkit.tabular.json_rows import parsed_json
+from dfar_toolkit.tabular.wording import ContentError
 
 _NEEDED = ("text", "annotations", "annotators", "annotation task")
 _TOLERANCE = 0.01 + 1e-9  # soft labels are published with two digits
@@ -65,8 +67,10 @@ def snake(name: str) -> str:
     return re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).strip("_").lower()
 
 
-def parse(prefix: str, key: str, record: object, path: Path) -> Record:
+def parse(prefix: str, key: str, record: object, path: Path, *, dialogue: tuple[str, ...] = ()) -> Record:
     """The record under ``key``; ``prefix`` (source and split) begins its item id.
+
+    ``dialogue`` names the fields of a text that is published as an object written into one string.
 
     Raises:
         SourceError: It is in neither edition's layout; says the file, the record and what was wanted.
@@ -82,20 +86,22 @@ def parse(prefix: str, key: str, record: object, path: Path) -> Record:
         raise SourceError(f"{where}: wanted an object under other_info; found a {type(info).__name__}.")
     task = str(record["annotation task"])
     annotators = _parts(record["annotators"])
+    unfit: list[str] = []
     if isinstance(record["annotations"], dict):
         given = _third(task, record["annotations"], annotators, info.get("explanations"), where)
     else:
-        given = _second(task, record["annotations"], annotators, info.get("other annotations") or {}, where)
+        others = info.get("other annotations") or info.get("other_annotations") or {}
+        given, unfit = _second(task, record["annotations"], annotators, others, where)
     ratings, out = _without_empty(given)
     said, soft = record.get("number of annotations"), record.get("soft_label")
-    taken = {"explanations", "other annotations", "annotators group"}
+    taken = {"explanations", "other annotations", "other_annotations", "annotators group"}
     return Record(
         item_id=f"{prefix}:{key}",
         key=key,
         task=task,
-        texts=_texts(record["text"], where),
+        texts=_texts(_turns(record["text"], where) if dialogue else record["text"], where, dialogue),
         ratings=tuple(ratings),
-        lost=tuple(out),
+        lost=(*out, *unfit),
         groups=_groups(info, annotators, where),
         soft_label=soft if isinstance(soft, dict) else {},
         hard_label=record.get("hard_label"),
@@ -107,12 +113,15 @@ def parse(prefix: str, key: str, record: object, path: Path) -> Record:
     )
 
 
-def soft_label_agrees(record: Record) -> bool:
-    """Whether the published soft label is the share of people behind each value, up to its two digits."""
+def soft_label_agrees(record: Record, folded: Mapping[str, str] | None = None) -> bool:
+    """Whether the published soft label is the share of people behind each value, up to its two digits.
+
+    ``folded`` says which value of the soft label a published value counts for, where these are not the same.
+    """
     ratings = [rating for rating in record.ratings if rating.task == record.task]
     if not record.soft_label or not ratings:
         return True
-    votes = Counter(whole(value) for rating in ratings for value in rating.values)
+    votes = Counter(whole((folded or {}).get(value, value)) for rating in ratings for value in rating.values)
     if set(votes) - {whole(value) for value in record.soft_label}:
         return False
     for value, published in record.soft_label.items():
@@ -137,7 +146,20 @@ def _parts(text: object) -> list[str]:
     return [] if text in (None, "") else [part.strip() for part in str(text).split(",")]
 
 
-def _texts(text: object, where: str) -> dict[str, str]:
+def _turns(text: object, where: str) -> object:
+    """The turns of a dialogue that was written as JSON into one string; an absent turn is empty."""
+    if isinstance(text, str):
+        try:
+            text = parsed_json(text)
+        except ContentError as bad:
+            raise SourceError(f"{where}: wanted a dialogue as JSON under text; {bad}") from bad.__cause__
+    return {field: turn or "" for field, turn in text.items()} if isinstance(text, dict) else text
+
+
+def _texts(text: object, where: str, fields: tuple[str, ...]) -> dict[str, str]:
+    if fields and (not isinstance(text, dict) or set(fields) - set(text)):
+        found = quoted(text) if isinstance(text, dict) else f"a {type(text).__name__}"
+        raise SourceError(f"{where}: wanted the turns {quoted(fields)} under text; found {found}.")
     if isinstance(text, str):
         return {"text": text}
     if isinstance(text, dict) and text and all(isinstance(part, str) for part in text.values()):
@@ -173,19 +195,22 @@ def _third(
 
 def _second(
     task: str, annotations: object, annotators: list[str], others: Mapping[str, object], where: str
-) -> list[Rating]:
-    """Values side by side with the annotators, for the task and for the further ones."""
-    ratings = []
+) -> tuple[list[Rating], list[str]]:
+    """Values side by side with the annotators, for the task and for the further ones; why further ones were left."""
+    ratings, unfit = [], []
     for name, given in {task: annotations, **others}.items():
         values = _parts(given)
         if values and len(values) != len(annotators):
+            if name != task:
+                unfit.append(f"{quoted([name])}: the values are not one per annotator")
+                continue
             raise SourceError(
                 f"{where}: wanted {len(annotators)} values of {quoted([name])}, one per annotator; found {len(values)}."
             )
         ratings += [
             Rating(name, annotator, (value,), (None,)) for annotator, value in zip(annotators, values, strict=False)
         ]
-    return ratings
+    return ratings, unfit
 
 
 def _without_empty(given: list[Rating]) -> tuple[list[Rating], list[str]]:

@@ -86,7 +86,7 @@ def _check_header(data: bytes, names: list[str], separator: str, demanded: Seque
         by = _NAMES.get(separator, quoted([separator]))
         raise ContentError(
             f"separated by {by} there is one column, {quoted(names)}; it contains {_NAMES[most]}: "
-            f"give --separator {option} (when building: --column separator={option})."
+            f"give --separator {option} (when building: --column separator={option}), or save it with {by}."
         )
 
 

@@ -14,6 +14,7 @@ _PACKED: Final = {  # first bytes: who packed it, what unpacks it
     b"BZh": ("bzip2", "bunzip2"),
     b"\xfd7zXZ\x00": ("xz", "unxz"),
     b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"PK\x03\x04": ("zip", "unzip"),
 }
 
 

@@ -12,15 +12,16 @@ from dfar_toolkit.sources.layout import ITEMS, examples, items_frame, json_text,
 
 def test_facts_have_a_row_per_source() -> None:
     facts = source_facts()
-    assert facts.columns == ["name", "title", "licence", "homepage", "sets", "layout"]
+    assert facts.columns == ["name", "title", "licence", "homepage", "sets", "fetch", "layout"]
     assert facts["name"].to_list() == list(SOURCES)
-    assert facts.filter(pl.col("name") == "lewidi")["sets"].item() == "varierrnli, csc, hs-brexit"
+    assert facts.filter(pl.col("name") == "lewidi")["sets"].item().startswith("varierrnli, csc, mp, ")
+    assert facts.filter(pl.col("name") == "table")["fetch"].item() == ""
 
 
 @pytest.mark.parametrize(
     ("spec", "mapping", "said"),
     [
-        ("lewidy:csc", None, 'unknown source "lewidy"; known are "dfar", "lewidi", "table". Is it "lewidi"?'),
+        ("lewidy:csc", None, 'unknown source "lewidy"; is it "lewidi"? `dfar sources` lists all.'),
         ("dfar:train", None, "dfar has no sets"),
         ("table:x", None, "table has no sets"),
         ("table", None, "needs its columns: give --mapping"),
