@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from dfar_toolkit.cli.options import ByPosition, Format, Json, Method, Seed, reading_options
+from dfar_toolkit.cli.options import ByPosition, Config, Format, Json, Method, Seed, reading_options
 from dfar_toolkit.cli.printing import print_json, print_table, say, usage
 
 
 def judge_plan(
     outputs: Annotated[list[Path] | None, typer.Argument(help="Outputs files with reasons.")] = None,
     items: Annotated[Path | None, typer.Option("--items", help="The items folder that the outputs are about.")] = None,
+    config: Config = None,
     judges: Annotated[str | None, typer.Option(help="Ids of the judges: ann,bob,eve.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the plan, absent or empty.")] = Path("judging"),
     per_item: Annotated[int, typer.Option(min=1, help="Judges per reason outside the overlap.")] = 1,
@@ -41,6 +42,7 @@ def judge_plan(
     Example: dfar judge-plan demo/runs/with-reasons.jsonl --items demo/items --judges ann,bob,eve --out judging
     """
     from dfar_toolkit.journeys.judge_sheets import collect_judgements, write_judge_plan
+    from dfar_toolkit.journeys.one_config import items_of
 
     if collect is not None:
         if outputs or judges:
@@ -54,7 +56,7 @@ def judge_plan(
     if not outputs or items is None or not names:
         usage("judge-plan wants outputs files, --items and --judges ann,bob (or --collect FILE)")
     plan = write_judge_plan(
-        outputs, items=items, judges=names, out=out, per_item=per_item, overlap=overlap, share=share,
+        outputs, items=items_of(items, config), judges=names, out=out, per_item=per_item, overlap=overlap, share=share,
         human_per_item=human_per_item,
         question=question, reading=reading_options(file_format, by_position, method, None), seed=seed,
     )  # fmt: skip

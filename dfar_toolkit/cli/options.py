@@ -17,6 +17,9 @@ Confidence = Annotated[float, typer.Option(min=0.5, max=0.9999, help="Coverage o
 Draws = Annotated[int, typer.Option("--n-boot", min=100, help="Bootstrap draws.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws; same seed, same interval.")]
 Items = Annotated[Path, typer.Option("--items", help="The items folder that the outputs are about.")]
+Config = Annotated[
+    str | None, typer.Option("--config", help="The config of the items that is meant, where they have several.")
+]
 Split = Annotated[list[str] | None, typer.Option("--split", help="Score these splits (default: those in the file).")]
 Map = Annotated[str | None, typer.Option("--map", help="Rename the model's labels: wrong=unethical,fine=ethical.")]
 Separator = Annotated[

@@ -10,6 +10,7 @@ import typer
 from dfar_toolkit.cli.options import (
     ByPosition,
     Confidence,
+    Config,
     Draws,
     Format,
     Items,
@@ -50,6 +51,7 @@ _NAMES: Final = ("run", "judge")
 def probe(
     outputs: Annotated[list[Path], typer.Argument(help="Outputs of one or more runs.")],
     items: Items,
+    config: Config = None,
     of: Annotated[
         list[str] | None,
         typer.Option(help=f"Only this (repeat for more): {', '.join(_NEEDS)}. Default: all that the inputs allow."),
@@ -80,11 +82,13 @@ def probe(
 
     Example: dfar probe demo/runs/label-only.jsonl demo/runs/with-reasons.jsonl --items demo/items --of with-reason
     """
+    from dfar_toolkit.journeys.one_config import items_of
     from dfar_toolkit.journeys.probes import probe_files
 
     _check(of, by=by, judgements=judgements, judge_model=judge_model)
     found = probe_files(
-        outputs, items=items, of=of, judgements=judgements, judge_models=judge_model or (), by=by, split=split,
+        outputs, items=items_of(items, config), of=of, judgements=judgements, judge_models=judge_model or (), by=by,
+        split=split,
         label_map=parsed_label_map(map_labels), reading=reading_options(file_format, by_position, method, None),
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
     )  # fmt: skip

@@ -10,6 +10,7 @@ import typer
 from dfar_toolkit.cli.options import (
     ByPosition,
     Confidence,
+    Config,
     Draws,
     Format,
     Items,
@@ -56,6 +57,7 @@ _HEADLINES: Final = {
 def score(
     outputs: Annotated[Path, typer.Argument(help="Outputs of this toolkit or of another tool, or a run folder.")],
     items: Items,
+    config: Config = None,
     judgements: Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")] = None,
     judge_model: Annotated[
         list[str] | None,
@@ -89,6 +91,7 @@ def score(
 
     Example: dfar score demo/runs/with-reasons.jsonl --items demo/items --judgements demo/judgements.csv
     """
+    from dfar_toolkit.journeys.one_config import items_of
     from dfar_toolkit.journeys.scores import score_file
 
     reading = reading_options(file_format, by_position, method, run_id)
@@ -96,8 +99,8 @@ def score(
         from dfar_toolkit.journeys.lewidi_scores import score_lewidi
 
         found = score_lewidi(
-            outputs, items, submission_dir=submission, split=split, label_map=parsed_label_map(map_labels),
-            reading=reading, confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
+            outputs, items_of(items, config), submission_dir=submission, split=split,
+            label_map=parsed_label_map(map_labels), reading=reading, confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
         )  # fmt: skip
         _print_lewidi(found, percent(confidence), json)
         return
@@ -111,7 +114,8 @@ def score(
     if unknown:
         usage(f"--part must be among {', '.join(_TITLES)}, found {unknown[0]!r}")
     scored = score_file(
-        outputs, items=items, judgements=judgements, judge_models=judge_model or (), parts=part, split=split,
+        outputs, items=items_of(items, config), judgements=judgements, judge_models=judge_model or (), parts=part,
+        split=split,
         label_map=parsed_label_map(map_labels), reading=reading,
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dfar_toolkit.cli.options import Config
 from dfar_toolkit.cli.printing import one_separator, print_table, say, usage
 
 Judgements = Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")]
@@ -33,6 +34,7 @@ def demo(
 
 def report(
     items: Annotated[Path, typer.Option("--items", help="An items folder.")],
+    config: Config = None,
     outputs: Annotated[list[Path] | None, typer.Argument(help="Outputs files or run folders.")] = None,
     judgements: Judgements = None,
     protocol: Annotated[Path | None, typer.Option(help="The judging protocol (YAML), printed with the rates.")] = None,
@@ -56,13 +58,14 @@ def report(
     Example: dfar report demo/runs/label-only.jsonl demo/runs/with-reasons.jsonl --items demo/items
     """
     from dfar_toolkit.cli.options import parsed_label_map
+    from dfar_toolkit.journeys.one_config import items_of
     from dfar_toolkit.journeys.report import report_on
 
     if out.suffix != ".html":
         usage(f"--out must end in .html, found {out.name}")
     written = report_on(
-        items, outputs or [], judgements=judgements, protocol=protocol, judge_models=judge_model or (), out=out,
-        split=split,
+        items_of(items, config), outputs or [], judgements=judgements, protocol=protocol,
+        judge_models=judge_model or (), out=out, split=split,
         label_map=parsed_label_map(map_labels), separator=separator, confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
     say("wrote " + ", ".join(map(str, written)))

@@ -14,8 +14,9 @@ import polars as pl
 import yaml
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.items import ItemsFolder, read_items
+from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.judgements import DEFAULT_QUESTION
+from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import OutputsOptions, read_runs
 from dfar_toolkit.metrics.judging.judge_plan import assignment_plan, plan_summary
 from dfar_toolkit.tables import HUMAN_RUN
@@ -84,7 +85,7 @@ def write_judge_plan(
         raise TableError(f"judge-plan: judges' ids must differ by more than case, they name files; found {alike[0]!r}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TableError(f"{out}: wanted a folder that is absent or empty for the plan; choose another (--out).")
-    folder = items if isinstance(items, ItemsFolder) else read_items(items)
+    folder = items_of(items)
     runs = read_runs(outputs, folder, reading=reading)
     reasons = _some_of_people(_reasons(list(runs.values()), folder), human_per_item, seed)
     plan = assignment_plan(

@@ -10,13 +10,15 @@ from typing import Final, Literal, NamedTuple
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.items import ItemsFolder, read_items
+from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.journeys.lewidi_submission import write_submission
+from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import OutputsOptions, read_any_outputs, reading_lines
 from dfar_toolkit.metrics.answers import evaluated_items
 from dfar_toolkit.metrics.lewidi import LewidiPredictions, lewidi_scores
 from dfar_toolkit.metrics.lewidi_tasks import LEWIDI_TASKS, LewidiTask
 from dfar_toolkit.metrics.predicted import predicted_distributions
+from dfar_toolkit.metrics.unknown_items import unknown_items, unknown_items_message
 
 NOTHING: Final = "none"  # the label of a set of options that holds none of them
 _NO_SHARES: Final = "distributions (label_probs), so it has no score in the soft task"
@@ -75,7 +77,7 @@ def score_lewidi(
         TableError: A file is not what it must be, the folder is no LeWiDi set, annotators are not those of the folder,
             or a submission lacks predictions.
     """
-    folder = items if isinstance(items, ItemsFolder) else read_items(items)
+    folder = items_of(items)
     key, task = _task(folder)
     read = read_any_outputs(outputs, folder, reading=reading, label_map=label_map, split=split, separator=separator)
     notes = reading_lines(outputs, read)
@@ -109,11 +111,10 @@ def _evaluated(
 ) -> pl.DataFrame:
     if not len(rows):
         raise TableError(f'{outputs}: no output answers the primary question in the condition "full".')
-    strange = rows.filter(~pl.col("item_id").is_in(items["item_id"].implode()))["item_id"].unique().sort()
+    strange = unknown_items(rows["item_id"], items)
     if len(strange):
         raise TableError(
-            f"{outputs}: {len(strange)} item ids are not among the items, e.g. {strange[0]!r}; the items have ids such "
-            f"as {items['item_id'][0]!r}."
+            f"{outputs}: every output must be about one of the items; {unknown_items_message(strange, items)}."
         )
     return evaluated_items(items, rows, split=split)
 

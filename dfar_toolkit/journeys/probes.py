@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.items import ItemsFolder, read_items
+from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.journeys.answer_probes import probe_position, probe_prompts, probe_with_reason
 from dfar_toolkit.journeys.item_probes import probe_annotator_groups, probe_shortcuts, probe_subgroups
+from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import OutputsOptions, read_runs, scorable
 from dfar_toolkit.journeys.probe_inputs import How, ProbeInputs, ProbeTable
 from dfar_toolkit.journeys.reason_probes import probe_judges, probe_reason_metrics
@@ -91,7 +92,7 @@ def probe_files(
     unknown = [name for name in of or () if name not in PROBES]
     if unknown:
         raise ValueError(f"probe: of must be among {', '.join(PROBES)}, found {unknown[0]!r}")
-    folder = items if isinstance(items, ItemsFolder) else read_items(items)
+    folder = items_of(items)
     runs = read_runs(
         paths, folder, reading=(reading or OutputsOptions())._replace(shown=True), label_map=label_map, split=split,
         separator=separator, said=said, rename=judgements is None,

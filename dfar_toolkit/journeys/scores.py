@@ -10,8 +10,9 @@ from typing import NamedTuple
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.items import ItemsFolder, read_items
+from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.judgements import read_judgements
+from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines, scorable
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
@@ -112,10 +113,10 @@ def score_file(
 
     ``said`` is called with each line that a person must know of how the file was read.
     """
-    folder = items if isinstance(items, ItemsFolder) else read_items(items)
+    folder = items_of(items)
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
     if judged is not None:
-        _check_judges(judged, judge_models, str(judgements))
+        check_judges(judged, judge_models, str(judgements))
     read = read_any_outputs(outputs, folder, reading=reading, label_map=label_map, split=split, separator=separator)
     if said is not None:
         for line in reading_lines(outputs, read):
@@ -141,8 +142,17 @@ def score_file(
     return Scored(table, cells, folder.options)
 
 
-def _check_judges(judged: pl.DataFrame, models: Sequence[str], where: str) -> None:
-    """Refuse the name of a model that judged nothing: misspelt, its verdicts would count as a person's."""
+def check_judges(judged: pl.DataFrame, models: Sequence[str], where: str) -> None:
+    """Refuse the name of a model that judged nothing: misspelt, its verdicts would count as a person's.
+
+    Args:
+        judged: The table judgements.
+        models: Judge ids said to be models.
+        where: File named in errors.
+
+    Raises:
+        TableError: One of them is no judge.
+    """
     judges = judged["judge_id"].unique().sort().to_list()
     lost = [name for name in models if name not in judges]
     if lost:
@@ -172,7 +182,7 @@ def compare_runs(
     separator: str | None = None,
 ) -> Comparison:
     """Compare two outputs files on the same items; arguments as in :func:`score_run`."""
-    folder = items if isinstance(items, ItemsFolder) else read_items(items)
+    folder = items_of(items)
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
     read = partial(read_any_outputs, folder=folder, label_map=label_map, split=split, separator=separator)
     return compare(
