@@ -6,54 +6,21 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 import pytest
 
-from dfar_toolkit.cli import main
+from command_line import Dfar, Run, command, refused
 from dfar_toolkit.cli.printing import interval, one_line, print_json
 from dfar_toolkit.tabular.delimited import delimited_rows
 
 
-class Run(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Dfar = Callable[..., Run]
-
-
 @pytest.fixture
 def dfar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Dfar:
-    def run(*words: object) -> Run:
-        monkeypatch.setattr(sys, "argv", ["dfar", *map(str, words)])
-        try:
-            main()
-        except SystemExit as stopped:
-            code = stopped.code if isinstance(stopped.code, int) else 0
-        else:
-            code = 0
-        printed = capsys.readouterr()
-        return Run(code, printed.out, printed.err)
-
-    return run
-
-
-def refused(run: Run, *parts: str, code: int = 1) -> None:
-    """One line on stderr that names the parts, nothing on stdout, the exit code, no traceback."""
-    lines = [line for line in run.err.splitlines() if not line.endswith(" ...")]
-    assert run.code == code, run.err
-    assert run.out == ""
-    assert "Traceback" not in run.err
-    assert len(lines) == 1, run.err
-    for part in parts:
-        assert part in lines[0], lines[0]
+    return command(capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -63,7 +30,8 @@ def runs(demo: Path) -> tuple[Path, Path]:
 
 class TestWhatIsPrinted:
     def test_sources(self, dfar: Dfar) -> None:
-        assert [row["name"] for row in json.loads(dfar("sources", "--json").out)] == ["dfar", "lewidi", "table"]
+        listed = {row["name"] for row in json.loads(dfar("sources", "--json").out)}
+        assert {"dfar", "ethics", "ethos", "scruples", "esnli", "eraser", "lewidi", "label_studio", "table"} <= listed
         assert "lewidi" in dfar("sources").out
 
     def test_check_is_json_with_the_agreed_keys(self, dfar: Dfar, demo: Path) -> None:
@@ -116,15 +84,6 @@ class TestWhatIsPrinted:
         words = ("score", runs[1], "--items", demo / "items", "--judgements", demo / "judgements.csv", "--n-boot", 100)
         assert "no judging protocol was given" in dfar(*words).err
         assert "blinded: True" in dfar(*words, "--protocol", demo / "protocol.yaml").err
-
-    def test_compare(self, dfar: Dfar, demo: Path, runs: tuple[Path, Path]) -> None:
-        rows = json.loads(dfar("compare", *runs, "--items", demo / "items", "--json").out)
-        accuracy = next(row for row in rows if row["metric"] == "accuracy")
-        assert accuracy["value"] == pytest.approx(8 / 58)
-        cells = {(r["a_right"], r["b_right"]): r["value"] for r in rows if r["metric"] == "right_wrong"}
-        assert cells == {(True, True): 33, (True, False): 5, (False, True): 13, (False, False): 7}
-        assert 0 < accuracy["p_value"] < 1
-        assert "Right and wrong" in dfar("compare", *runs, "--items", demo / "items").out
 
     def test_report(self, dfar: Dfar, demo: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
         out = tmp_path / "deep" / "page.html"
@@ -200,92 +159,6 @@ class TestWhatIsPrinted:
     def test_nothing_from_data_steers_the_terminal(self) -> None:
         assert one_line("a\x1b[31m\u202eb\r\nc") == "a\\x1b[31m\\u202eb\\r\\nc"
         assert interval(None, 1.0) == ""
-
-
-class TestBuild:
-    def test_a_table_by_options(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
-        columns = [
-            f"--column={pair}"
-            for pair in (
-                "name=mine", "id=statement_id", "split=split", "annotator=annotator", "label=label",
-                "reason=reason", "options=ethical,unethical", "question=ethical",
-            )
-        ]  # fmt: skip
-        raw = demo / "raw" / "annotations.csv"
-        run = dfar("build", "table", "--raw", raw, *columns, "--out", tmp_path / "mine")
-        assert run.code == 0, run.err
-        assert pl.read_parquet(tmp_path / "mine" / "data" / "default" / "test.parquet")["item_id"][0].startswith(
-            "mine:"
-        )
-
-    def test_grouped_split_is_reproducible_and_keeps_groups_whole(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
-        words = (
-            "build",
-            "table",
-            "--raw",
-            demo / "raw",
-            "--mapping",
-            demo / "raw" / "mapping.yaml",
-            "--split",
-            "grouped",
-        )
-        for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-            run = dfar(*words, "--size", "train=0.5", "--size", "test=0.5", "--seed", seed, "--out", tmp_path / name)
-            assert run.code == 0, run.err
-        read = {n: pl.read_parquet(tmp_path / n / "data" / "default" / "*.parquet") for n in "abc"}
-        assert read["a"].equals(read["b"])
-        assert not read["a"]["item_id"].equals(read["c"]["item_id"])
-        assert read["a"].group_by("group").agg(pl.col("split").n_unique())["split"].max() == 1
-
-    def test_a_share_for_one_split_leaves_the_rest_to_the_other(self, dfar: Dfar, demo: Path, tmp_path: Path) -> None:
-        words = (
-            "build",
-            "table",
-            "--raw",
-            demo / "raw",
-            "--mapping",
-            demo / "raw" / "mapping.yaml",
-            "--split",
-            "grouped",
-        )
-        assert dfar(*words, "--size", "test=0.2", "--out", tmp_path / "out").code == 0
-        sizes = json.loads((tmp_path / "out" / "manifest.json").read_text())["split"]["sizes"]
-        assert sizes == {"train": 0.8, "test": 0.2}
-        run = dfar(*words, "--size", "test=1.5", "--out", tmp_path / "out")
-        assert (run.code, run.err.splitlines()[-1].count("leave room for")) == (1, 1)
-
-    def test_lengths_that_are_usual_can_be_set(self, dfar: Dfar, demo: Path) -> None:
-        rows = json.loads(dfar("check", demo / "items", "--length", "reason=100:200", "--json").out)
-        assert {row["finding"]: row["count"] for row in rows}["length.reason"] > 100
-
-    def leaky(self, folder: Path) -> Path:
-        folder.mkdir()
-        rows = ["id,split,text,who,says"]
-        rows += [f"{i},train,Statement number {i} is about {'abcdef'[i] * 8} things.,ann,yes" for i in range(6)]
-        rows += ["9,test,Statement number 3 is about dddddddd things.,ann,no"]
-        (folder / "t.csv").write_text("\n".join(rows) + "\n")
-        return folder / "t.csv"
-
-    def columns(self) -> list[str]:
-        pairs = ("id=id", "split=split", "statement=text", "annotator=who", "label=says", "options=yes,no")
-        return [f"--column={pair}" for pair in pairs]
-
-    def test_a_failed_gate_writes_the_folder_and_exits_1(self, dfar: Dfar, tmp_path: Path) -> None:
-        raw, out = self.leaky(tmp_path / "raw"), tmp_path / "out"
-        run = dfar("build", "table", "--raw", raw, *self.columns(), "--out", out)
-        assert run.code == 1
-        assert "the audit fails on leak.exact, label.conflict" in run.err
-        assert (out / "manifest.json").is_file()
-        assert dfar("check", out).code == 1
-        assert dfar("check", out, "--allow", "leak.exact=1", "--accept", "label.conflict").code == 0
-
-    def test_what_is_accepted_is_recorded(self, dfar: Dfar, tmp_path: Path) -> None:
-        raw, out = self.leaky(tmp_path / "raw"), tmp_path / "out"
-        words = ("--accept", "leak.exact", "--accept", "label.conflict")
-        assert dfar("build", "table", "--raw", raw, *self.columns(), *words, "--out", out).code == 0
-        assert json.loads((out / "manifest.json").read_text())["audit"]["accepted"] == ["leak.exact", "label.conflict"]
-        assert "let through knowingly" in (out / "README.md").read_text()
-        assert dfar("check", out).code == 0
 
 
 class TestMistakes:

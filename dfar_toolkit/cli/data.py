@@ -14,6 +14,7 @@ from dfar_toolkit.cli.printing import print_json, print_table, say, usage
 if TYPE_CHECKING:
     from dfar_toolkit.corpus.audit import AuditThresholds, Finding
     from dfar_toolkit.corpus.splitting import SplitPlan
+    from dfar_toolkit.sources import ExportSettings, Mapping
 
 _SPLITS: Final = ("published", "grouped", "random", "annotator", "time", "source", "folds")
 _WIDEST: Final = 70  # characters of an example in a table
@@ -62,7 +63,9 @@ def build(
     mapping: Annotated[Path | None, typer.Option(help="table: a YAML file that names the columns.")] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", help="table: KEY=VALUE (docs/data.md), such as statement=text; may be given again."),
+        typer.Option(
+            "--column", help="table, exports: KEY=VALUE (docs/data.md), such as statement=text; for each."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help=f"How to split: {', '.join(_SPLITS)}.")] = "published",
     size: Annotated[
@@ -95,9 +98,7 @@ def build(
     """
     from dfar_toolkit.agreement.labels.votes import Method
     from dfar_toolkit.corpus.assemble import BuildOptions, build_items
-    from dfar_toolkit.errors import SourceError
-    from dfar_toolkit.journeys.column_settings import mapping_from_settings
-    from dfar_toolkit.sources import SOURCES, read_source
+    from dfar_toolkit.sources import EXPORTS, SOURCES, read_source
 
     _known("--accept", accept or ())
     if labels not in get_args(Method):
@@ -106,21 +107,18 @@ def build(
         _plan(split, size, folds, place, dev), seed, keep_ids, tuple(accept or ()),
         _thresholds(near, allow, length), labels=cast("Method", labels), name=name,
     )  # fmt: skip
-    settings = _pairs("--column", column)
-    try:  # a mapping that contradicts itself was typed, not read
-        columns = mapping_from_settings(settings, mapping=mapping) if column or mapping else None
-    except SourceError as error:
-        usage(str(error))
     places = _raw_folders(source, raw)
     for spec in places:
         if spec.partition(":")[0] not in SOURCES:
             usage(f"unknown source {spec!r}; `dfar sources` lists {', '.join(SOURCES)}")
-    if columns is not None and "table" not in places:
-        usage("--mapping and --column are for the source table")
+    columns, exported = _meanings(list(places), column, mapping)
     tables = [
-        read_source(spec, folder, repair=not no_repair, mapping=columns if spec == "table" else None)
+        read_source(
+            spec, folder, repair=not no_repair, mapping=columns if spec == "table" else None,
+            settings=exported if spec.partition(":")[0] in EXPORTS else None,
+        )
         for spec, folder in places.items()
-    ]
+    ]  # fmt: skip
     for each in tables:
         for repair in each.repairs:
             say(f"note: {repair}")
@@ -146,6 +144,30 @@ def _raw_folders(sources: list[str], raw: Path | None) -> dict[str, Path]:
     if raw is not None and all("=" in given for given in sources):
         usage("--raw is for sources given without =DIR; every one has its own here")
     return found
+
+
+def _meanings(
+    specs: list[str], column: list[str] | None, mapping: Path | None
+) -> tuple[Mapping | None, ExportSettings | None]:
+    """What --column and --mapping say of a table's columns or an export's fields; exits where they fit neither."""
+    from dfar_toolkit.errors import SourceError
+    from dfar_toolkit.journeys.column_settings import export_settings, mapping_from_settings
+    from dfar_toolkit.sources import EXPORTS
+
+    if not column and mapping is None:
+        return None, None
+    exports = [spec for spec in specs if spec.partition(":")[0] in EXPORTS]
+    if ("table" in specs) == bool(exports):
+        usage("--column and --mapping say what a table's columns or an export's fields mean: of one such source")
+    settings = _pairs("--column", column)
+    try:  # settings that contradict each other were typed, not read
+        if exports:
+            if mapping is not None:
+                usage("--mapping is for the source table; an export takes --column KEY=VALUE")
+            return None, export_settings(settings)
+        return mapping_from_settings(settings, mapping=mapping), None
+    except SourceError as error:
+        usage(str(error))
 
 
 def _plan(split: str, size: list[str] | None, folds: int, place: list[str] | None, dev: float) -> SplitPlan:

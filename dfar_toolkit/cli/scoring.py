@@ -100,7 +100,8 @@ def score(
 
         found = score_lewidi(
             outputs, items_of(items, config), submission_dir=submission, split=split,
-            label_map=parsed_label_map(map_labels), reading=reading, confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
+            label_map=parsed_label_map(map_labels), reading=reading,
+            confidence=confidence, n_boot=n_boot, seed=seed, separator=separator,
         )  # fmt: skip
         _print_lewidi(found, percent(confidence), json)
         return

@@ -21,14 +21,26 @@ from dfar_toolkit.sources import (
     scruples,
     table,
 )
+from dfar_toolkit.sources.exports import (
+    ExportSettings,
+    argilla,
+    doccano,
+    google_forms,
+    label_studio,
+    mturk,
+    potato,
+    prodigy,
+)
 from dfar_toolkit.sources.layout import Dropped, RawFile, SourceInfo, SourceTables
 from dfar_toolkit.sources.mapping import Mapping, mapping_from_yaml
 from dfar_toolkit.sources.published_files import can_be_fetched
 from dfar_toolkit.tabular import nearest, quoted
 
 __all__ = [
+    "EXPORTS",
     "SOURCES",
     "Dropped",
+    "ExportSettings",
     "Mapping",
     "RawFile",
     "SourceInfo",
@@ -39,21 +51,32 @@ __all__ = [
 ]
 
 _PUBLISHED: Final = (dfar, ethics, ethos, scruples, esnli, eraser, medical_bios, lewidi, hatexplain)
-SOURCES: Final[dict[str, SourceInfo]] = {m.INFO.name: m.INFO for m in (*_PUBLISHED, table)}
+_TOOLS: Final = (label_studio, argilla, doccano, prodigy, google_forms, mturk, potato)
+SOURCES: Final[dict[str, SourceInfo]] = {m.INFO.name: m.INFO for m in (*_PUBLISHED, *_TOOLS, table)}
+EXPORTS: Final[dict[str, Callable[..., SourceTables]]] = {m.INFO.name: m.read for m in _TOOLS}
 _READERS: Final[dict[str, Callable[..., SourceTables]]] = {
     m.INFO.name: m.read for m in _PUBLISHED if m not in (dfar, lewidi)
 }
 _ANY_SET: Final = "eraser"  # a layout that many sets have, each under its own name
 
 
-def read_source(spec: str, raw: Path | str, *, repair: bool = True, mapping: Mapping | None = None) -> SourceTables:
+def read_source(
+    spec: str,
+    raw: Path | str,
+    *,
+    repair: bool = True,
+    mapping: Mapping | None = None,
+    settings: ExportSettings | None = None,
+) -> SourceTables:
     """The tables of a published data set from its raw files.
 
     Args:
-        spec: ``SOURCE`` or ``SOURCE:SET``, as in ``dfar`` or ``lewidi:csc``; :func:`source_facts` lists them.
+        spec: ``SOURCE`` or ``SOURCE:SET``, as in ``dfar`` or ``lewidi:csc``; :func:`source_facts` lists them. The
+            set of an annotation tool's export is what the data set shall be called.
         raw: The folder of the raw files (for ``table`` also the file itself).
         repair: Whether damage whose mending is certain (a comma before a closing brace) is mended and said.
         mapping: What the columns mean; for ``table`` only, which needs it.
+        settings: What an annotation tool's export does not say about itself.
 
     Returns:
         Items, annotations, raters and questions, and an account of every row that was read.
@@ -70,6 +93,10 @@ def read_source(spec: str, raw: Path | str, *, repair: bool = True, mapping: Map
     if name not in SOURCES:
         near = nearest(name, SOURCES).strip().replace("Is it", "is it") or f"known are {quoted(SOURCES, most=99)}."
         raise SourceError(f"unknown source {quoted([name])}; {near} `dfar sources` lists all.")
+    if settings is not None and name not in EXPORTS:
+        raise SourceError(f"settings of an export are for {quoted(EXPORTS, most=99)}; found {quoted([name])}.")
+    if name in EXPORTS and mapping is None:
+        return EXPORTS[name](Path(raw), set_name=set_name, settings=settings)
     if set_name and not SOURCES[name].sets and name != _ANY_SET:
         raise SourceError(f"{name} has no sets; found {quoted([spec])}, wanted {quoted([name])}.")
     if mapping is not None and name != "table":

@@ -175,17 +175,17 @@ def test_second_edition_with_groups_further_questions_and_a_word_for_a_number(tm
 def test_other_sets_of_both_layouts_load_by_their_content(tmp_path: Path) -> None:
     third = _with(CSC, text={"post": "Nice.", "reply": "Very."}, annotations={"a": "1", "b": "0"}, annotators="a,b")
     third |= {"annotation task": "irony detection", "soft_label": {"0.0": 0.5, "1.0": 0.5}, "lang": "es"}
-    _write(tmp_path, "MP_train.json", {"x": third})
+    _write(tmp_path, "Own_train.json", {"x": third})
     tables = lewidi.read(tmp_path)
     assert tables.repairs == (
-        'MP_train.json: 1 of 1 items name another split ("lewidi.mp:train:x"); the file\'s is used',
+        'Own_train.json: 1 of 1 items name another split ("lewidi.own:train:x"); the file\'s is used',
     )
     assert tables.questions.row(0)[:3] == ("irony", "nominal", ["0", "1"])
     assert tables.items.select("statement", "context_key").row(0) == ("Very.", "Nice.")
     assert tables.info.languages == ("es",)
     second = _with(HS, annotations="-1,2,10", soft_label={}, other_info={}, text={"user": "Hi", "agent": "No"})
-    _write(tmp_path, "ConvAbuse_dev.json", {"1": second})
-    tables = lewidi.read(tmp_path, set_name="convabuse")
+    _write(tmp_path, "Talk_dev.json", {"1": second})
+    tables = lewidi.read(tmp_path, set_name="talk")
     assert tables.questions.row(0)[1:3] == ("ordinal", ["-1", "2", "10"])
     assert tables.annotations["value_num"].to_list() == [-1.0, 2.0, 10.0]
 
