@@ -227,10 +227,10 @@ def test_judgements_that_do_not_fit_are_refused() -> None:
     other = make_judgements({"i0": "b"}, run="other")
     with pytest.raises(TableError, match="about the run 'm' or 'human'; found judgements of 'human', 'other'"):
         score(OUTPUTS, ITEMS, judgements=pl.concat([human, other]))
-    with pytest.raises(TableError, match=r"1 judged items are not among the items, e\.g\. 'x'"):
+    with pytest.raises(TableError, match=r"1 item ids are not among them, e\.g\. 'x'"):
         score(OUTPUTS, ITEMS, judgements=make_judgements({"x": "b"}))
     strange = pl.concat([make_judgements({"i0": "b"}), make_judgements({"x": "g"}, run="human")])
-    with pytest.raises(TableError, match=r"1 judged items are not among the items, e\.g\. 'x'"):
+    with pytest.raises(TableError, match=r"1 item ids are not among them, e\.g\. 'x'"):
         score(OUTPUTS, ITEMS, judgements=strange)
     with pytest.raises(TableError, match=r"1 judged output ids are not in the outputs, e\.g\. 'm/i4/q/0'"):
         score(OUTPUTS, ITEMS, judgements=make_judgements({"i4": "b"}))

@@ -113,7 +113,7 @@ def test_viewer_in_chromium(address: str, page, tmp_path: Path) -> None:  # type
 
     page.get_by_role("link", name="Metrics").click()
     page.get_by_text("Comparison", exact=True).wait_for(timeout=60_000)
-    page.get_by_text("right and wrong", exact=False).wait_for(timeout=60_000)
+    page.get_by_text("is right alone", exact=False).wait_for(timeout=60_000)
     _settled(page)
     page.screenshot(path=tmp_path / "metrics.png", full_page=True)
     assert page.locator("img").count() >= 3  # plots, drawn on the server

@@ -21,16 +21,21 @@ from dfar_toolkit.files.digest import file_digest
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.outputs import read_outputs
+from dfar_toolkit.journeys.comparing import HEADLINES
 from dfar_toolkit.journeys.outputs import scorable
 from dfar_toolkit.journeys.reliability import reliability_of_runs
+from dfar_toolkit.journeys.run_comparison import run_comparison
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
-from dfar_toolkit.metrics.comparison import Comparison
+from dfar_toolkit.metrics.comparing.reasons_of_runs import REASON_METRICS
 from dfar_toolkit.metrics.judging.judging_table import model_judges
-from dfar_toolkit.scoring import compare, confusions, score
+from dfar_toolkit.report.document import Comparison
+from dfar_toolkit.scoring import confusions, score
 from dfar_toolkit.scoring.score_columns import PARTS
 from dfar_toolkit.tables import HUMAN_RUN
 
-_PARTS = tuple(part for part in PARTS if part != "reasons")  # measures of texts are slow
+# Measures of texts are slow.
+_PARTS = tuple(part for part in PARTS if part != "reasons")
+_COMPARED = tuple(metric for metric in HEADLINES if metric not in REASON_METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,16 +237,18 @@ def confusion(items: tuple[str, str], outputs: tuple[str, str]) -> pl.DataFrame:
 
 @st.cache_resource(max_entries=30, show_spinner="Comparing")
 def comparison(
-    items: tuple[str, str],
-    first: tuple[str, str, str],
-    second: tuple[str, str, str],
-    judgements: tuple[str, str] | None,
-) -> Comparison:
-    """Two runs on the same items; a run is given by path, digest and run id."""
+    items: tuple[str, str], chosen: tuple[tuple[str, str, str], ...], judgements: tuple[str, str] | None
+) -> Comparison | None:
+    """Runs on the same items, two or more; a run is given by path, digest and run id.
+
+    Raises:
+        DfarError: The files do not fit each other.
+    """
     folder = _folder(*items)
-    judged = _judged(judgements, items, [first[2], second[2]])
-    a, b = (_outputs(p, d, *items).filter(pl.col("run_id") == run) for p, d, run in (first, second))
-    return compare(a, b, folder.items, options=folder.options, question=_asked(a, folder), judgements=judged)
+    runs = {run: _outputs(path, digest, *items).filter(pl.col("run_id") == run) for path, digest, run in chosen}
+    asked = _asked(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder)
+    judged = _judged(judgements, items, list(runs))
+    return run_comparison(runs, folder, judgements=judged, question=asked, metrics=_COMPARED)
 
 
 def _judged(judgements: tuple[str, str] | None, items: tuple[str, str], runs: list[str]) -> pl.DataFrame | None:

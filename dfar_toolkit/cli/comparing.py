@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dfar_toolkit.cli.options import (
     ByPosition,
     Confidence,
+    Config,
     Draws,
     Format,
     Items,
@@ -38,12 +39,11 @@ from dfar_toolkit.cli.printing import (
 if TYPE_CHECKING:
     from dfar_toolkit.journeys.comparing import ComparedFiles
 
-_HEADLINES: Final = ("accuracy", "accuracy_answered", "macro_f1", "soft_cross_entropy", "brier_score_unbiased")
-
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Outputs of two or more runs.")],
     items: Items,
+    config: Config = None,
     judgements: Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")] = None,
     primary: Annotated[
         str,
@@ -55,7 +55,10 @@ def compare(
     margin: Annotated[
         float | None, typer.Option(min=1e-9, help="Differences below it do not matter: tests that runs are alike.")
     ] = None,
-    by: Annotated[str | None, typer.Option(help="A column of the items: compare on each of its values too.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="A column of the items: compare on each of its values too, all of them one family of tests."),
+    ] = None,
     split: Split = None,
     map_labels: Map = None,
     file_format: Format = None,
@@ -73,12 +76,14 @@ def compare(
     Example: dfar compare demo/runs/label-only.jsonl demo/runs/with-reasons.jsonl --items demo/items
     """
     from dfar_toolkit.journeys.comparing import compare_files
+    from dfar_toolkit.journeys.one_config import items_of
 
     if margin is not None and not isfinite(margin):
         usage(f"--margin wants a finite number, found {margin}")
+    renamed = parsed_label_map(map_labels)
     found = compare_files(
-        runs, items=items, judgements=judgements, primary=primary, margin=margin, by=by, split=split,
-        label_map=parsed_label_map(map_labels), reading=reading_options(file_format, by_position, method, None),
+        runs, items=items_of(items, config), judgements=judgements, primary=primary, margin=margin, by=by, split=split,
+        label_map=renamed, reading=reading_options(file_format, by_position, method, None),
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
     )  # fmt: skip
     if len(runs) < 2:
@@ -102,7 +107,7 @@ def _json_rows(found: ComparedFiles) -> list[dict[str, object]]:
 
     cells = found.right_wrong.rename({"count": "value"}).with_columns(metric=pl.lit("right_wrong"))
     ranks = found.runs.ranks.with_columns(metric=pl.lit("rank"))
-    detectable = found.runs.detectable.with_columns("minimum_detectable_" + pl.col("metric"))
+    detectable = found.runs.detectable.with_columns(metric="minimum_detectable_" + pl.col("metric"))
     outcomes = found.runs.outcomes.with_columns(metric=pl.lit("outcome"))
     tables = (found.runs.differences, found.of_pairs, detectable, ranks, outcomes, cells)
     return [row for table in tables for row in table.to_dicts()]
@@ -112,8 +117,10 @@ def _print_differences(found: ComparedFiles, coverage: str, everything: bool) ->
     """Differences, and what could be detected; returns how many rows were left out."""
     import polars as pl
 
+    from dfar_toolkit.journeys.comparing import HEADLINES
+
     whole = pl.concat([found.runs.differences, found.of_pairs], how="diagonal")
-    chosen = pl.col("metric").is_in(list(_HEADLINES)) | (pl.col("family") == "primary") | pl.lit(everything)
+    chosen = pl.col("metric").is_in(list(HEADLINES)) | (pl.col("family") == "primary") | pl.lit(everything)
     table = whole.filter(chosen | pl.col("metric").str.starts_with("mar_"))
     rows = [
         [f"{row['run_b']} - {row['run_a']}", row["subset"], row["metric"], number(row["value"]),

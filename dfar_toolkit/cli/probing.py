@@ -86,10 +86,11 @@ def probe(
     from dfar_toolkit.journeys.probes import probe_files
 
     _check(of, by=by, judgements=judgements, judge_model=judge_model)
+    renamed = parsed_label_map(map_labels)
     found = probe_files(
         outputs, items=items_of(items, config), of=of, judgements=judgements, judge_models=judge_model or (), by=by,
         split=split,
-        label_map=parsed_label_map(map_labels), reading=reading_options(file_format, by_position, method, None),
+        label_map=renamed, reading=reading_options(file_format, by_position, method, None),
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
     )  # fmt: skip
     for name, why in found.left_out.items():

@@ -114,10 +114,11 @@ def score(
     unknown = [p for p in part or () if p not in _TITLES]
     if unknown:
         usage(f"--part must be among {', '.join(_TITLES)}, found {unknown[0]!r}")
+    renamed = parsed_label_map(map_labels)
     scored = score_file(
         outputs, items=items_of(items, config), judgements=judgements, judge_models=judge_model or (), parts=part,
         split=split,
-        label_map=parsed_label_map(map_labels), reading=reading,
+        label_map=renamed, reading=reading,
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
     )  # fmt: skip
     if judgements is not None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.items import ItemsFolder, read_items
+from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.judgements import read_judgements
+from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import OutputsOptions, read_runs, scorable
-from dfar_toolkit.metrics.answers import evaluated_items, join_outputs
+from dfar_toolkit.journeys.scores import ORDERED_KINDS
+from dfar_toolkit.metrics.answers import Answers, evaluated_items, join_outputs
 from dfar_toolkit.metrics.comparing.many_runs import ManyRuns, compare_many
 from dfar_toolkit.metrics.comparison import compare
 from dfar_toolkit.metrics.soft_labels.score_table import soft_label_scores
+
+# What is shown where there is no room for every metric; further ones stand in the full table.
+HEADLINES: Final = (
+    "accuracy", "accuracy_answered", "macro_f1", "mean_absolute_error", "quadratic_kappa", "soft_cross_entropy",
+    "brier_score_unbiased", "human_calibration_error", "token_f1_mean", "own_label_agreement",
+)  # fmt: skip
 
 
 class ComparedFiles(NamedTuple):
@@ -24,12 +32,13 @@ class ComparedFiles(NamedTuple):
 
     ``runs`` as in ``compare_many``; ``of_pairs`` what depends on the pair, rows as in ``compare``: accuracy over the
     items that both answered and, with judgements, the misalignment rate over items judged for both; ``right_wrong``
-    rows ``run_a, run_b, subset, a_right, b_right, count``.
+    rows ``run_a, run_b, subset, a_right, b_right, count``. ``primary`` is the metric declared beforehand.
     """
 
     runs: ManyRuns
     of_pairs: pl.DataFrame
     right_wrong: pl.DataFrame
+    primary: str
 
 
 def compare_files(
@@ -60,7 +69,7 @@ def compare_files(
         reading: How files of other tools are read.
         primary: The metric declared beforehand; its pairs are the family of tests.
         margin: Half width of differences that do not matter.
-        by: A column of the items to compare by.
+        by: A column of the items to compare by; all its values together are one family of tests.
         confidence: Coverage of the intervals.
         n_boot: Bootstrap draws.
         seed: Seed of the draws.
@@ -68,47 +77,116 @@ def compare_files(
         said: Called with each line that a person must know of how a file was read.
 
     Returns:
-        The comparisons.
+        The comparisons; pairs in the order of the files, second minus first.
 
     Raises:
         TableError: Fewer than two runs, a file that is not what it must be, runs that answer different splits.
     """
-    folder = items if isinstance(items, ItemsFolder) else read_items(items)
+    folder = items_of(items)
     _check_column(folder.items, by)
     runs = read_runs(
         paths, folder, reading=reading, label_map=label_map, split=split, separator=separator, said=said,
         rename=judgements is None,
     )  # fmt: skip
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
-    if split is None:
-        _check_splits(runs, folder.items)
-    outputs, asked = scorable(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder)
-    answers = join_outputs(
-        outputs, asked,
-        options=folder.options, split=split,
-    )  # fmt: skip
+    answers = joined_runs(runs, folder, split=split)
     if label_map:
         renamed = "labels renamed: " + ", ".join(f"{a} -> {b}" for a, b in label_map.items())
         answers = answers._replace(note="; ".join(filter(None, [answers.note, renamed])))
+    found = compare_joined(
+        answers, runs, folder, judgements=judged, split=split, primary=primary, margin=margin, by=by,
+        confidence=confidence, n_boot=n_boot, seed=seed,
+    )  # fmt: skip
+    if judged is not None and said is not None and not found.of_pairs["metric"].str.starts_with("mar_").any():
+        said("no pair of runs has judged reasons on both sides: no difference of misalignment rates")
+    return found
+
+
+def joined_runs(
+    runs: Mapping[str, pl.DataFrame],
+    folder: ItemsFolder,
+    *,
+    split: Sequence[str] | None = None,
+    question: str | None = None,
+) -> Answers:
+    """All runs' answers beside the gold labels, as they are compared.
+
+    Args:
+        runs: Run id to its outputs.
+        folder: The items folder.
+        split: Splits to compare on; by default those that occur, which must be the same for all runs.
+        question: The question answered, where the outputs hold several.
+
+    Returns:
+        The answers.
+
+    Raises:
+        TableError: Runs that answer different splits, and as ``join_outputs``.
+    """
+    if split is None:
+        _check_splits(runs, folder.items)
+    outputs, asked = scorable(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder)
+    return join_outputs(outputs, asked, options=folder.options, split=split, question=question)
+
+
+def compare_joined(
+    answers: Answers,
+    runs: Mapping[str, pl.DataFrame],
+    folder: ItemsFolder,
+    *,
+    judgements: pl.DataFrame | None = None,
+    split: Sequence[str] | None = None,
+    question: str | None = None,
+    primary: str = "accuracy",
+    metrics: Collection[str] | None = None,
+    margin: float | None = None,
+    by: str | None = None,
+    confidence: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> ComparedFiles:
+    """Compare runs that have been read and joined.
+
+    Args:
+        answers: From :func:`joined_runs`.
+        runs: The same runs' outputs, in the order in which they are paired.
+        folder: The items folder.
+        judgements: The table judgements.
+        split: As for :func:`joined_runs`.
+        question: As for :func:`joined_runs`.
+        primary: The metric declared beforehand.
+        metrics: What is compared beside it; None means all that apply.
+        margin: Half width of differences that do not matter.
+        by: A column of the items to compare by.
+        confidence: Coverage of the intervals.
+        n_boot: Bootstrap draws.
+        seed: Seed of the draws.
+
+    Returns:
+        The comparisons.
+
+    Raises:
+        TableError: Fewer than two runs, a metric that is none.
+    """
     many = compare_many(
-        answers, primary=primary, margin=margin, by=by, items=folder.items,
-        soft_scores=soft_label_scores,
+        answers, runs=list(runs), primary=primary, metrics=metrics, margin=margin, by=by, items=folder.items,
+        ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS, soft_scores=soft_label_scores,
         confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
     rates, cells = [], []
-    for a, b in combinations(runs.values(), 2):
+    judged = set() if judgements is None else set(judgements["run_id"]) & set(runs)
+    for (run_a, a), (run_b, b) in combinations(runs.items(), 2):
+        # Judgements of neither run are refused, as of another file; of some other run of this file they are not.
+        about = judgements if not judged or judged & {run_a, run_b} else None
         pair = compare(
-            a, b, folder.items, judgements=judged, annotations=folder.annotations, options=folder.options,
-            split=split, confidence=confidence, n_boot=n_boot, seed=seed,
+            a, b, folder.items, judgements=about, annotations=folder.annotations, options=folder.options,
+            split=split, question=question, confidence=confidence, n_boot=n_boot, seed=seed,
         )  # fmt: skip
         own = pl.col("metric").str.starts_with("mar_") | (pl.col("metric") == "accuracy_answered")
         rates.append(pair.differences.filter(own))
         named = [pl.lit(run).alias(side) for side, run in (("run_a", pair.run_a), ("run_b", pair.run_b))]
         cells.append(pair.right_wrong.select(*named, pl.all()))
-    of_pairs = pl.concat(rates)
-    if judged is not None and said is not None and not of_pairs["metric"].str.starts_with("mar_").any():
-        said("no pair of runs has judged reasons on both sides: no difference of misalignment rates")
-    return ComparedFiles(many, of_pairs, pl.concat(cells))
+    return ComparedFiles(many, pl.concat(rates), pl.concat(cells), primary)
 
 
 def _check_column(items: pl.DataFrame, by: str | None) -> None:

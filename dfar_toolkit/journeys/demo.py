@@ -27,6 +27,7 @@ from dfar_toolkit.sources import mapping_from_yaml, read_source
 DEMO_FORMAT: Final = "dfar-demo"
 _RAW: Final = ("annotations.csv", "raters.csv", "mapping.yaml")
 _SHOWN: Final = ("accuracy", "majority_baseline", "macro_f1", "coverage", "mar_mean", "mar_majority")
+_COMPARED: Final = ("accuracy", "accuracy_answered", "mar_mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,12 @@ def _tables(built: Built, data: ReportData) -> list[tuple[str, list[str], list[l
     scored = [
         [row["run_id"], row["metric"], row["value"], _between(row), row["n"]] for row in scores.iter_rows(named=True)
     ]
-    shown = of_all & ~pl.col("metric").str.ends_with("_bound")
+    compared = data.comparison
+    rows = [] if compared is None else compared.differences.filter(of_all, pl.col("metric").is_in(_COMPARED)).to_dicts()
     differences = [
-        [row["metric"], row["value"], _between(row), row["n"], row["test"] or "", _p(row["p_value"])]
-        for comparison in data.comparisons
-        for row in comparison.differences.filter(shown).iter_rows(named=True)
+        [row["metric"], row["value"], _between(row), row["n"], row["test"] or "", _p(row["p_value"])] for row in rows
     ]
-    names = " -> ".join((data.comparisons[0].run_a, data.comparisons[0].run_b))
+    names = " -> ".join(compared.runs if compared is not None else ())
     return [
         ("Built", ["what", "how many"], made),
         ("Do people agree?", ["statistic", "value", "95 % interval", "n"], agreement),

@@ -6,23 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from itertools import combinations
 from pathlib import Path
 
 import polars as pl
 
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.items import ItemsFolder, read_items
+from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.files.swap import write_error
 from dfar_toolkit.journeys.annotator_view import annotator_view
+from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import read_runs, scorable
 from dfar_toolkit.journeys.reliability import reliability_of_runs
+from dfar_toolkit.journeys.run_comparison import run_comparison
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
-from dfar_toolkit.metrics.comparison import compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
-from dfar_toolkit.report.document import Comparison, ReportData
+from dfar_toolkit.report.document import ReportData
 from dfar_toolkit.report.facts import data_facts
 from dfar_toolkit.report.html import html
 from dfar_toolkit.report.json_document import json_document
@@ -113,7 +113,7 @@ def report_data(
     seed: int = 0,
 ) -> ReportData:
     """Everything a report shows, computed; arguments as in :func:`report_on`."""
-    folder = items if isinstance(items, ItemsFolder) else read_items(items)
+    folder = items_of(items)
     runs = read_runs(outputs, folder, label_map=label_map, split=split, separator=separator)
     if judgements and not outputs:
         raise TableError(f"{judgements}: judgements are about outputs; give the outputs files as well.")
@@ -133,13 +133,9 @@ def report_data(
         cells = confusions(stacked, folder.items, options=options, split=split)
         everything = cells.filter(pl.col("subset") == "all")
         confusion = {str(run): part for (run,), part in everything.group_by("run_id", maintain_order=True)}
-    compared = [
-        compare(
-            runs[a], runs[b], folder.items, options=options, judgements=judged, annotations=folder.annotations,
-            split=split, confidence=confidence, n_boot=n_boot, seed=seed,
-        )
-        for a, b in combinations(runs, 2)
-    ]  # fmt: skip
+    compared = run_comparison(
+        runs, folder, judgements=judged, split=split, confidence=confidence, n_boot=n_boot, seed=seed
+    )
     people = annotator_view(folder, confidence=confidence, n_boot=n_boot, seed=seed)
     return ReportData(
         title=str(folder.manifest["title"]),
@@ -154,7 +150,7 @@ def report_data(
         scores=scores,
         reliability=reliability,
         confusions=confusion,
-        comparisons=[Comparison(c.run_a, c.run_b, c.differences, c.right_wrong) for c in compared],
+        comparison=compared,
         protocol=read_protocol(protocol),
         footer=_footer(n_boot, seed),
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.metrics.unknown_items import unknown_items, unknown_items_message
 
 
 class Judged(NamedTuple):
@@ -57,10 +58,11 @@ def judgements_of_runs(
 
 
 def _check_items(judgements: pl.DataFrame, items: pl.DataFrame) -> None:
-    lost = judgements.filter(~pl.col("item_id").is_in(items["item_id"].implode()))["item_id"].unique().sort()
+    lost = unknown_items(judgements["item_id"], items)
     if len(lost):
         raise TableError(
-            f"score: {len(lost)} judged items are not among the items, e.g. {lost[0]!r}; are these the right items?"
+            f"score: judgements must be about the items; {unknown_items_message(lost, items)}. Are these the right "
+            "items?"
         )
 
 

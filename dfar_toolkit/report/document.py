@@ -13,16 +13,26 @@ UNPARSED: Final = "unparsed"  # how the column of items without a usable answer 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs on the same items.
+    """Any number of runs on the same items, every pair of them.
 
-    ``differences`` has the fields of ``Estimate`` (B - A) with ``metric`` and, where known, ``subset``, ``p_value``
-    and ``test``; ``right_wrong`` is the 2x2 of items that either, both or neither run got right, in any columns.
+    Attributes:
+        runs: The runs in the order in which they are paired, second minus first.
+        primary: The metric declared beforehand.
+        differences: Rows ``run_a, run_b, subset, metric``, the fields of ``Estimate`` and, where known, ``p_value,
+            test, family, p_holm, low_simultaneous, high_simultaneous``.
+        ranks: Rows ``subset, run_id, value, rank, rank_low, rank_high, share_best, kendall_tau``.
+        outcomes: Rows ``subset, run_a, run_b, outcome`` (win, tie, loss of the second), ``count``, Estimate's fields.
+        right_wrong: Rows ``run_a, run_b, subset, a_right, b_right, count``.
+        notes: What each subset is and what was set aside, by subset.
     """
 
-    run_a: str
-    run_b: str
+    runs: tuple[str, ...]
+    primary: str
     differences: pl.DataFrame
+    ranks: pl.DataFrame = field(default_factory=pl.DataFrame)
+    outcomes: pl.DataFrame = field(default_factory=pl.DataFrame)
     right_wrong: pl.DataFrame = field(default_factory=pl.DataFrame)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class ReportData:
         reliability: Per run the bins of its reliability curve, ``run_id, bin_low, bin_high, mean_predicted, band_low,
             band_high`` and the fields of ``Estimate``: the observed share.
         confusions: Per run the cells ``gold, pred, count`` of its confusion matrix; ``pred`` null is "unparsed".
-        comparisons: Pairs of runs.
+        comparison: The runs against each other, where there are several.
         protocol: How reasons were judged (wording, what was shown, blinding, scale, judges per item).
         notes: Further lines at the end, such as what was left out and why.
         footer: What made the report, small at its end: version, seed, number of draws.
@@ -62,7 +72,7 @@ class ReportData:
     scores: pl.DataFrame = field(default_factory=pl.DataFrame)
     reliability: pl.DataFrame = field(default_factory=pl.DataFrame)
     confusions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    comparisons: Sequence[Comparison] = ()
+    comparison: Comparison | None = None
     protocol: Mapping[str, object] = field(default_factory=dict)
     notes: Sequence[str] = ()
     footer: Sequence[str] = ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 
 import polars as pl
 
-from dfar_toolkit.report.document import ReportData, plain_text
+from dfar_toolkit.report.document import Comparison, ReportData, plain_text
 
 
 def json_document(data: ReportData) -> str:
@@ -37,10 +38,9 @@ def json_document(data: ReportData) -> str:
         "scores": data.scores,
         "reliability": data.reliability,
         "confusions": data.confusions,
-        "comparisons": [
-            {"run_a": c.run_a, "run_b": c.run_b, "differences": c.differences, "right_wrong": c.right_wrong}
-            for c in data.comparisons
-        ],
+        "comparison": None
+        if data.comparison is None
+        else {f.name: getattr(data.comparison, f.name) for f in fields(data.comparison)},
         "protocol": data.protocol,
         "notes": data.notes,
         "footer": data.footer,
@@ -48,6 +48,10 @@ def json_document(data: ReportData) -> str:
     # Lone surrogates cannot be written as UTF-8; nothing else is changed.
     text = json.dumps(_plain(content), ensure_ascii=False, indent=1, allow_nan=False)
     return text.encode("utf-8", errors="replace").decode() + "\n"
+
+
+def _fields(compared: Comparison) -> dict[str, object]:
+    return {f.name: getattr(compared, f.name) for f in fields(compared)}
 
 
 def _plain(value: object) -> object:

@@ -12,7 +12,7 @@ from dfar_toolkit.report.answer_shares import answer_shares_section
 from dfar_toolkit.report.as_annotator import as_annotator_section
 from dfar_toolkit.report.calibrated import calibration_section
 from dfar_toolkit.report.cells import confidence_line, count_text, estimate_cells, estimates_table
-from dfar_toolkit.report.compared import comparisons_section
+from dfar_toolkit.report.compared import comparison_section
 from dfar_toolkit.report.distributions import distributions_section
 from dfar_toolkit.report.document import UNPARSED, ReportData, plain_text
 from dfar_toolkit.report.glossary import meanings
@@ -30,7 +30,7 @@ def sections(data: ReportData) -> list[Section]:
         _data(data), _findings(data), _agreement(data), annotators_section(data), scores_section(data.scores),
         distributions_section(data.scores), calibration_section(data.scores, data.reliability),
         as_annotator_section(data.scores), answer_shares_section(data.scores), _confusions(data),
-        comparisons_section(data.comparisons), reasons_section(data.scores, data.protocol), _notes(data),
+        comparison_section(data.comparison), reasons_section(data.scores, data.protocol), _notes(data),
         glossary_section(data),
     ]  # fmt: skip
     return [s for s in found if s.text or s.tables]
@@ -126,7 +126,8 @@ def _notes(data: ReportData) -> Section:
 def glossary_section(data: ReportData) -> Section:
     """What the names of the numbers that occur mean, folded."""
     names = {plain_text(r.get("statistic")) for r in data.agreement}
-    for frame in (data.scores, *(c.differences for c in data.comparisons)):
+    compared = [] if data.comparison is None else [data.comparison.differences]
+    for frame in (data.scores, *compared):
         for column in {"metric", "subset"} & set(frame.columns):
             names |= set(frame[column].drop_nulls().unique().to_list())
     if {"part", "predictor"} <= set(data.scores.columns):

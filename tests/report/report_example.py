@@ -43,8 +43,10 @@ def example(
     scores += [row("mar_mean", a, NAN, low=NAN, high=NAN, note="no reason was judged")]
     cells = [(g, p, 7 + i) for i, g in enumerate(options) for p in (*options, None)]
     confusion = pl.DataFrame(cells, schema=["gold", "pred", "count"], orient="row")
-    differences = pl.DataFrame([row("accuracy", b, 0.05, p_value=0.012, test="McNemar")])
-    right_wrong = pl.DataFrame({"subset": ["all"], "a_right": [True], "b_right": [False], "count": [1234]})
+    beside = {"run_a": a, "run_b": b, "p_value": 0.012, "test": "McNemar", "family": "primary", "p_holm": 0.012}
+    differences = pl.DataFrame([row("accuracy", b, 0.05, **beside)])
+    cell = {"subset": "all", "run_a": a, "run_b": b, "a_right": True, "b_right": False, "count": 1234}
+    compared = Comparison((a, b), "accuracy", differences, right_wrong=pl.DataFrame([cell]), notes={"all": options[0]})
     finding = {
         "finding": "leak.exact",
         "severity": "fail",
@@ -66,7 +68,7 @@ def example(
         agreement=[alpha, undefined, alpha | {"statistic": options[-1]}],
         scores=pl.DataFrame(scores),
         confusions=dict.fromkeys(runs, confusion),
-        comparisons=[Comparison(a, b, differences, right_wrong)],
+        comparison=compared,
         protocol={"wording": options[0], "shown": ["statement", "label"], "blind": True},
         notes=[f"About {options[-1]}."],
     )

@@ -15,7 +15,9 @@ def test_numbers_are_whole_and_undefined_is_null() -> None:
     assert undefined[0]["value"] is None
     assert undefined[0]["note"] == "no reason was judged"
     assert found["footer"] == []
-    assert found["comparisons"][0]["differences"][0]["p_value"] == 0.012
+    assert found["comparison"]["differences"][0]["p_value"] == 0.012
+    assert found["comparison"]["runs"] == ["plain", "reasons"]
+    assert json.loads(json_document(ReportData("t")))["comparison"] is None
     assert found["confusions"]["plain"][2] == {"gold": "ethical", "pred": None, "count": 7}
 
 

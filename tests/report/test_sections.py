@@ -4,8 +4,7 @@ import polars as pl
 from report_example import NAN, example, row
 
 from dfar_toolkit.report.cells import over_text
-from dfar_toolkit.report.compared import comparisons_section
-from dfar_toolkit.report.document import Comparison, ReportData
+from dfar_toolkit.report.document import ReportData
 from dfar_toolkit.report.reasons import reasons_section
 from dfar_toolkit.report.scored import scores_section
 from dfar_toolkit.report.sections import sections
@@ -62,24 +61,6 @@ def test_label_mix_stands_by_the_scores_once_where_runs_share_it() -> None:
         "Label mix (clean, a): ethical 53 %, unethical 47 % (n = 40).",
         "Label mix (clean, b): ethical 53 %, unethical 47 % (n = 41).",
     )
-
-
-def test_notes_that_all_rows_share_are_said_once() -> None:
-    rows = [
-        row("accuracy", "b", 0.1, note="18 differ; leaked: 3 of 9; one checkpoint", subset="leaked"),
-        row("coverage", "b", 0.1, note="leaked: 3 of 9; one checkpoint", subset="leaked"),
-        row("accuracy", "b", 0.1, note="2 differ; no leak; one checkpoint", subset="clean"),
-        row("coverage", "b", NAN, note="no items; no leak; one checkpoint", subset="clean"),
-    ]
-    found = comparisons_section([Comparison("a", "b", pl.DataFrame(rows))])
-    assert found.text[1:] == ("One checkpoint.", "leaked: 3 of 9.", "clean: no leak.")
-    assert [r[-1] for r in found.tables[0].rows] == ["18 differ", "", "2 differ", "undefined: no items"]
-
-
-def test_right_and_wrong_in_the_names_of_the_runs() -> None:
-    section = next(s for s in sections(example()) if s.key == "comparisons")
-    assert section.tables[1].columns == ("subset", "plain", "reasons", "items")
-    assert section.tables[1].rows == (("all", "right", "wrong", "1,234"),)
 
 
 def test_runs_without_a_judged_reason_stand_apart() -> None:

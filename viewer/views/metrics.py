@@ -1,4 +1,4 @@
-"""Metrics: scores of every run with intervals, confusion matrices, and two runs against each other."""
+"""Metrics: scores of every run with intervals, confusion matrices, and the runs against each other."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from dfar_toolkit.report.sections import sections
 from dfar_toolkit.tables import HUMAN_RUN
 
 Key = tuple[str, str]
+FIRST_COMPARED = 4  # runs: six pairs
 
 
 def gather(runs: Runs, items: Key, judged: Key | None) -> pl.DataFrame:
@@ -113,21 +114,22 @@ def show_confusions(runs: Runs, items: Key) -> None:
 
 
 def show_comparison(runs: Runs, items: Key, judged: Key | None) -> None:
-    """Two runs, chosen where there are more."""
+    """All pairs of the runs chosen; at first of the first few."""
     st.subheader("Comparison")
     names = list(runs.files)
-    line = st.columns(2)
-    a = line[0].selectbox("First run", names, index=0, key="a", bind="query-params")
-    b = line[1].selectbox("Second run", names, index=1, key="b", bind="query-params")
-    if a == b:
-        st.text("choose two different runs")
+    chosen = st.multiselect("Runs to compare", names, default=names[:FIRST_COMPARED], key="compared",
+                            bind="query-params")  # fmt: skip
+    if len(chosen) < 2:
+        st.text("choose two or more runs")
         return
     try:
-        found = comparison(items, (*key(runs.files[a]), a), (*key(runs.files[b]), b), judged)
+        found = comparison(items, tuple((*key(runs.files[run]), run) for run in chosen), judged)
     except DfarError as error:
         show_problem(error)
         return
-    for section in (s for s in sections(ReportData("", comparisons=[found])) if s.key == "comparisons"):
+    if found is None:
+        st.text("no item has a label, or shares and probabilities, to compare these runs by")
+    for section in (s for s in sections(ReportData("", comparison=found)) if s.key == "comparisons"):
         for text in section.text:
             show_text(text)
         show_tables(section)

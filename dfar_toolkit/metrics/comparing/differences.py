@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
@@ -42,6 +42,8 @@ def paired_differences(
     groups: npt.ArrayLike | pl.Series | None = None,
     primary: str = "accuracy",
     margin: float | None = None,
+    untested: Collection[str] = (),
+    together: int = 1,
     confidence: float = 0.95,
     n_boot: int = 2000,
     n_perm: int = 10_000,
@@ -62,6 +64,10 @@ def paired_differences(
         groups: Resampling unit of each item (N,), or None.
         primary: The metric whose pairs are the family.
         margin: Half width of the range of differences of the primary metric that do not matter, in its units.
+        untested: Metrics that swapping answers does not test, as an item's row depends on the run's other answers;
+            they have no p.
+        together: How many tables like this one (of other items) make up the family: the error of the simultaneous
+            intervals is shared evenly among them. Their p are corrected by whoever has all the tables.
         confidence: Two-sided coverage.
         n_boot: Number of bootstrap draws.
         n_perm: Random swaps of the permutation test.
@@ -95,13 +101,15 @@ def paired_differences(
             pair = _Pair(metric, names[one], names[two], one * len(metrics) + k, two * len(metrics) + k)
             pairs.append(pair)
             found.append(_difference(pair, flat, drawn, confidence))
-            tests.append(_test(flat[pair.place_a], flat[pair.place_b], groups, n_perm, seed))
+            untestable = metric in untested
+            tests.append(None if untestable else _test(flat[pair.place_a], flat[pair.place_b], groups, n_perm, seed))
     frame = estimates_frame(found, beside=[{"metric": p.metric, "run_a": p.run_a, "run_b": p.run_b} for p in pairs])
     frame = frame.with_columns(
-        pl.Series("p_value", [t.p for t in tests], dtype=pl.Float64).fill_nan(None),
-        pl.Series("test", [t.method for t in tests], dtype=pl.String),
+        pl.Series("p_value", [t.p if t else None for t in tests], dtype=pl.Float64).fill_nan(None),
+        pl.Series("test", [t.method if t else None for t in tests], dtype=pl.String),
     )
-    return _with_family(frame, pairs, drawn, primary=primary, margin=margin, confidence=confidence)
+    level = 1 - (1 - confidence) / together
+    return _with_family(frame, pairs, drawn, primary=primary, margin=margin, confidence=level)
 
 
 def _checked(runs: Mapping[str, Sequence[Additive]], primary: str) -> tuple[list[str], list[str]]:
@@ -198,7 +206,8 @@ def _simultaneous(family: list[_Pair], drawn: Draws, confidence: float) -> list[
     whole = draws[np.isfinite(draws).all(axis=1)]
     se = whole.std(axis=0, ddof=1) if len(whole) > 1 else np.full(len(family), np.nan)
     spread = (se > 0) & np.isfinite(d)
-    if not spread.any() or len(whole) < 0.95 * len(draws):
+    beyond = (1 - confidence) * len(whole)  # draws outside the quantile: of a shared error there may be none
+    if not spread.any() or len(whole) < 0.95 * len(draws) or beyond < 1 - 1e-9:
         return [(None, None)] * len(family)
     largest = np.abs((whole[:, spread] - d[spread]) / se[spread]).max(axis=1)
     q = float(np.quantile(largest, confidence))
