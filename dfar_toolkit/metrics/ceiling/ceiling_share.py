@@ -134,15 +134,31 @@ def shares_of_ceiling(
     """
     check_arguments("share_of_ceiling", ci, confidence, n_boot, seed)
     votes = read_votes("share_of_ceiling", counts, column=column, group=group)
+    return shares_of_votes(measured, votes, ties=ties, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
+
+
+def shares_of_votes(
+    measured: Sequence[Measured],
+    votes: VoteCounts,
+    *,
+    ties: Ties = "first",
+    ci: str | None = "bootstrap",
+    confidence: float = 0.95,
+    n_boot: int = 200,
+    seed: int = 0,
+) -> list[Estimate]:
+    """As :func:`shares_of_ceiling`, of votes that have been read."""
     _check_measured(measured, votes)
     if not measured:
         return []
-    rows = np.concatenate([a.rows for m in measured for a in (m.score, m.baseline)], axis=1)[votes.kept]
+    columns = [column for m in measured for a in (m.score, m.baseline) for column in a.rows.T]
+    if not votes.kept.all():
+        columns = [column[votes.kept] for column in columns]
     scores = best_scores([m.metric for m in measured], ties=ties)
     fit = fit_patterns(votes.patterns, votes.times)
     ceilings = score_values(scores, fit.alpha, votes.patterns, votes.times)
-    items = JointDraws(votes, rows, n_boot=n_boot, seed=seed)
-    points = _both(measured, items.rows.sum(axis=0)[None])
+    items = JointDraws(votes, columns, n_boot=n_boot, seed=seed)
+    points = _both(measured, items.total[None])
     draws, method = np.empty((0, len(measured))), refit_method(votes) if ci else "none"
     if ci and votes.n_units > 1 and np.isfinite(ceilings).any():
         best = fitted_draws(scores, fit, votes, items.pattern_weights())

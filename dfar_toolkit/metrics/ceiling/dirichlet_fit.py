@@ -28,6 +28,7 @@ _STEPS: Final = 200
 _STRIDE: Final = 3.0  # longest step in log alpha
 _ALIKE: Final = 1e4  # sum of alpha above which items differ by chance alone
 _UNANIMOUS: Final = 1e-6  # sum of alpha below which people never differ
+_CELLS: Final = 1_000_000  # of the histograms of resamples held at once
 
 
 class DirichletFit(NamedTuple):
@@ -51,13 +52,16 @@ class DirichletFit(NamedTuple):
 
 
 class _Histogram(NamedTuple):
-    """``above`` (J, K + 1): items with more than j votes on each option, and at all; the votes above J one by one."""
+    """``above`` (J, K + 1): items with more than j votes on each option, and at all; the votes above J one by one.
+
+    Of several resamples ``above`` is (B, J, K + 1) and ``n`` (B,), and there are no votes above J.
+    """
 
     above: Floats
     high_votes: Floats
     high_column: npt.NDArray[np.int64]
     high_times: Floats
-    n: float
+    n: Floats
 
 
 def fit_dirichlet_multinomial(
@@ -111,6 +115,33 @@ def fit_patterns(patterns: Floats, times: Floats, *, start: npt.ArrayLike | None
     return DirichletFit(alpha, nll, converged, n_items, n_single, _fit_note(float(alpha.sum()), converged))
 
 
+def fit_resamples(patterns: Floats, times: Floats, start: Floats) -> Floats:
+    """Alpha (B, K) of B resamples of the rows of votes (P, K), which occur ``times`` (B, P) times each.
+
+    The same steps as those of :func:`fit_patterns` from ``start`` (K,), taken for all resamples at once; where a step
+    does not lead down the resample is fitted alone.
+
+    Example:
+        >>> votes, times = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]), np.array([[3.0, 2.0, 3.0], [6.0, 4.0, 6.0]])
+        >>> fit_resamples(votes, times, np.ones(2)).round(6).tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+    """
+    size = patterns.sum(axis=1)
+    columns = np.column_stack([patterns, size])
+    found = np.full((len(times), patterns.shape[1]), np.nan)
+    known = np.flatnonzero(times @ (size > 1))
+    together = len(known) > 0 and columns.max() <= _HEAD
+    step = max(1, int(_CELLS // (columns.max(initial=1) * columns.shape[1]))) if together else 1
+    for first in range(0, len(known), step):
+        here = known[first : first + step]
+        if together:
+            found[here] = _newton_together(np.array([_histogram(columns, times[b]).above for b in here]),
+                                           times[here].sum(axis=1), start)  # fmt: skip
+        for b in here[np.isnan(found[here]).any(axis=1)]:
+            found[b] = fit_patterns(patterns, times[b], start=start).alpha
+    return found
+
+
 def _fit_note(total: float, converged: bool) -> str:
     if not converged:
         return "the fit of alpha did not converge"
@@ -141,26 +172,24 @@ def posterior_mean(counts: Votes, alpha: npt.ArrayLike, *, column: str = COUNTS)
 
 
 def _histogram(columns: Floats, times: Floats) -> _Histogram:
-    tall = int(min(columns.max(), _HEAD))
-    above = np.empty((tall, columns.shape[1]))
-    clipped = np.minimum(columns, tall).astype(np.int64)
-    for place in range(columns.shape[1]):
-        counted = np.bincount(clipped[:, place], weights=times, minlength=tall + 1)
-        above[:, place] = counted[::-1].cumsum()[::-1][1:]
+    tall, width = int(min(columns.max(), _HEAD)), columns.shape[1]
+    cells = np.minimum(columns, tall).astype(np.int64) * width + np.arange(width)
+    counted = np.bincount(cells.ravel(), weights=np.repeat(times, width), minlength=(tall + 1) * width)
+    above = counted.reshape(tall + 1, width)[::-1].cumsum(axis=0)[::-1][1:]
     row, column = np.nonzero(columns > tall)
-    return _Histogram(above, columns[row, column], column, times[row], float(times.sum()))
+    return _Histogram(above, columns[row, column], column, times[row], times.sum())
 
 
 def _sums(histogram: _Histogram, x: Floats) -> tuple[Floats, Floats, Floats]:
-    """Sums over votes of log(x + j) for each column, with first and second derivative, (K + 1,) each."""
+    """Sums over votes of log(x + j) for each column, with first and second derivative, (..., K + 1) each."""
     from scipy.special import digamma, gammaln, zeta
 
-    above, width = histogram.above, len(x)
-    shifted = x + np.arange(len(above))[:, None]
+    above = histogram.above
+    shifted = x[..., None, :] + np.arange(above.shape[-2])[:, None]
     inverse = 1 / shifted
-    value = (above * np.log(shifted)).sum(axis=0)
-    first = (above * inverse).sum(axis=0)
-    second = -(above * inverse * inverse).sum(axis=0)
+    value = (above * np.log(shifted)).sum(axis=-2)
+    first = (above * inverse).sum(axis=-2)
+    second = -(above * inverse * inverse).sum(axis=-2)
     if len(histogram.high_votes):
         at = x[histogram.high_column]
         low, high = at + len(above), at + histogram.high_votes
@@ -169,19 +198,20 @@ def _sums(histogram: _Histogram, x: Floats) -> tuple[Floats, Floats, Floats]:
             (first, digamma(high) - digamma(low)),
             (second, zeta(2, high) - zeta(2, low)),
         ):
-            total += np.bincount(histogram.high_column, weights=histogram.high_times * part, minlength=width)
+            total += np.bincount(histogram.high_column, weights=histogram.high_times * part, minlength=len(x))
     return value, first, second
 
 
-def _objective(histogram: _Histogram, theta: Floats) -> tuple[float, Floats, Floats]:
-    """Negative log-likelihood per item at log alpha, gradient (K,), Hessian (K, K)."""
-    alpha = np.exp(theta)
-    value, first, second = _sums(histogram, np.append(alpha, alpha.sum()))
-    nll = (value[-1] - value[:-1].sum()) / histogram.n
-    slope = (first[-1] - first[:-1]) * alpha / histogram.n
-    curve = second[-1] * np.outer(alpha, alpha) / histogram.n
-    curve[np.diag_indices(len(alpha))] += slope - second[:-1] * alpha**2 / histogram.n
-    return float(nll), slope, curve
+def _objective(histogram: _Histogram, theta: Floats) -> tuple[Floats, Floats, Floats]:
+    """Negative log-likelihood per item at log alpha (..., K), gradient (..., K), Hessian (..., K, K)."""
+    alpha, n = np.exp(theta), np.asarray(histogram.n)
+    value, first, second = _sums(histogram, np.concatenate([alpha, alpha.sum(axis=-1, keepdims=True)], axis=-1))
+    nll = np.asarray((value[..., -1] - value[..., :-1].sum(axis=-1)) / n)
+    slope = (first[..., -1:] - first[..., :-1]) * alpha / n[..., None]
+    curve = (second[..., -1] / n)[..., None, None] * alpha[..., :, None] * alpha[..., None, :]
+    place = np.arange(theta.shape[-1])
+    curve[..., place, place] += slope - second[..., :-1] * alpha**2 / n[..., None]
+    return nll, slope, curve
 
 
 def _newton(histogram: _Histogram, start: Floats) -> tuple[Floats, float, bool]:
@@ -191,9 +221,9 @@ def _newton(histogram: _Histogram, start: Floats) -> tuple[Floats, float, bool]:
     nll, slope, curve = _objective(histogram, theta)
     damping = 0.0
     for _ in range(_STEPS):
-        held = ~chosen | ((theta <= low) & (slope > 0)) | ((theta >= high) & (slope < 0))
+        held = _held(chosen, theta, slope)
         if np.abs(slope[~held]).max(initial=0.0) <= _FLAT:
-            return np.exp(theta), nll, True
+            return np.exp(theta), float(nll), True
         step, damping = _step(slope, curve, ~held, damping)
         tried = np.clip(theta + np.clip(step, -_STRIDE, _STRIDE), low, high)
         found = _objective(histogram, tried)
@@ -202,7 +232,40 @@ def _newton(histogram: _Histogram, start: Floats) -> tuple[Floats, float, bool]:
             nll, slope, curve = found
         else:
             damping = max(10 * damping, 1e-4)
-    return np.exp(theta), nll, False
+    return np.exp(theta), float(nll), False
+
+
+def _held(chosen: npt.NDArray[np.bool_], theta: Floats, slope: Floats) -> npt.NDArray[np.bool_]:
+    """Which parameters stay where they are: of options that nobody chose, and at a bound that the slope leads to."""
+    low, high = np.log(LOWEST), np.log(HIGHEST)
+    held: npt.NDArray[np.bool_] = ~chosen | ((theta <= low) & (slope > 0)) | ((theta >= high) & (slope < 0))
+    return held
+
+
+def _newton_together(above: Floats, n: Floats, start: Floats) -> Floats:
+    """Alpha (B, K) from histograms (B, J, K + 1) by undamped steps; ``nan`` where these do not lead down to the end."""
+    low, high = np.log(LOWEST), np.log(HIGHEST)
+    none = np.empty(0, dtype=np.int64)
+    chosen, found = above[:, 0, :-1] > 0, np.full((len(above), len(start)), np.nan)
+    theta = np.where(chosen, np.clip(np.log(start), low, high), low)
+    left, place = np.arange(len(above)), np.arange(len(start))
+    nll, slope, curve = _objective(_Histogram(above, np.empty(0), none, np.empty(0), n), theta)
+    for _ in range(_STEPS):
+        held = _held(chosen[left], theta, slope)
+        flat = np.abs(np.where(held, 0.0, slope)).max(axis=1) <= _FLAT
+        found[left[flat]] = np.exp(theta[flat])
+        curve[held[:, :, None] | held[:, None, :]] = 0.0
+        curve[:, place, place] += held
+        open_ = ~flat & (np.linalg.eigvalsh(curve)[:, 0] > 0)
+        if not open_.any():
+            break
+        step = np.linalg.solve(curve[open_], -np.where(held, 0.0, slope)[open_][:, :, None])[:, :, 0]
+        tried = np.clip(theta[open_] + np.clip(step, -_STRIDE, _STRIDE), low, high)
+        left, before = left[open_], nll[open_]
+        nll, slope, curve = _objective(_Histogram(above[left], np.empty(0), none, np.empty(0), n[left]), tried)
+        down = nll <= before + 1e-14 * np.abs(before)
+        left, theta, nll, slope, curve = left[down], tried[down], nll[down], slope[down], curve[down]
+    return found
 
 
 def _step(slope: Floats, curve: Floats, free: npt.NDArray[np.bool_], damping: float) -> tuple[Floats, float]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from dfar_toolkit.estimate import Floats
 from dfar_toolkit.metrics.ceiling.top_option import top_probabilities
+from dfar_toolkit.metrics.ceiling.vote_counts import distinct_rows
 
 BestMetric = Literal["cross_entropy", "accuracy", "macro_f1", "balanced_accuracy", "brier", "total_variation"]
 Ties = Literal["first", "split"]
@@ -52,14 +53,15 @@ class FittedScore(NamedTuple):
     """A score that needs the fitted alpha.
 
     ``rows``: alpha (K,), distinct rows of votes (P, K) -> numbers (P, R). ``value``: those numbers, the same rows of
-    votes, how often each occurs (P,) -> the score. Scores with the same ``rows`` share one evaluation. ``undefined``
-    is the note where alpha is known and the value is still ``nan``.
+    votes, how often each occurs (P,) -> the score. Of B resamples at once: alpha (B, 1, K) -> numbers (B, P, R); these
+    or one set for all, how often each occurs (B, P) -> the scores (B,). Scores with the same ``rows`` share one
+    evaluation. ``undefined`` is the note where alpha is known and the value is still ``nan``.
     """
 
     metric: str
     name: str
     rows: RowsOf
-    value: Callable[[Floats, Floats, Floats], float]
+    value: Callable[[Floats, Floats, Floats], Floats]
     undefined: str = "the score has no value here"
 
 
@@ -72,7 +74,7 @@ def best_scores(metrics: Sequence[BestMetric], *, ties: Ties = "first") -> list[
         [[0.5]]
     """
     soft = {"cross_entropy": _cross_entropy, "brier": _brier, "total_variation": _total_variation}
-    hard = {"accuracy": _accuracy, "balanced_accuracy": _balanced_accuracy, "macro_f1": _macro_f1}
+    hard = {"accuracy": agreement, "balanced_accuracy": _balanced_accuracy, "macro_f1": _macro_f1}
     found = []
     for metric in metrics:
         name = f"BEST {_NAMES[metric]}"
@@ -103,9 +105,18 @@ def tied_items(patterns: Floats, times: Floats) -> int:
     return int(times[(patterns == patterns.max(axis=1, keepdims=True)).sum(axis=1) > 1].sum())
 
 
-def weighted_mean(rows: Floats, patterns: Floats, times: Floats) -> float:
+def weighted_mean(rows: Floats, patterns: Floats, times: Floats) -> Floats:
     """Mean over items of one number per row of votes (P, 1)."""
-    return float(np.sum(times * rows[:, 0]) / times.sum())
+    return _mean(rows[..., 0], times)
+
+
+def agreement(leading: Floats, patterns: Floats, times: Floats, *, ties: Ties) -> Floats:
+    """Mean over items of the chance to give their gold label, from the chance of each option (P, K)."""
+    return _mean(np.sum(gold_shares(patterns, ties) * leading, axis=-1), times)
+
+
+def _mean(values: Floats, times: Floats) -> Floats:
+    return np.asarray(np.sum(times * values, axis=-1) / times.sum(axis=-1))
 
 
 def _shares(patterns: Floats) -> Floats:
@@ -117,56 +128,57 @@ def _cross_entropy(alpha: Floats, patterns: Floats) -> Floats:
     from scipy.special import digamma
 
     shapes = alpha + patterns
-    nats = digamma(shapes.sum(axis=1, keepdims=True)) - digamma(shapes)
-    return np.asarray(np.sum(_shares(patterns) * nats, axis=1, keepdims=True))
+    nats = digamma(shapes.sum(axis=-1, keepdims=True)) - digamma(shapes)
+    return np.asarray(np.sum(_shares(patterns) * nats, axis=-1, keepdims=True))
 
 
 def _brier(alpha: Floats, patterns: Floats) -> Floats:
     shapes = alpha + patterns
-    total = shapes.sum(axis=1, keepdims=True)
+    total = shapes.sum(axis=-1, keepdims=True)
     mean = shapes / total
     squared = mean * (1 - mean) / (total + 1) + (mean - _shares(patterns)) ** 2
-    return np.asarray(np.sum(squared, axis=1, keepdims=True))
+    return np.asarray(np.sum(squared, axis=-1, keepdims=True))
 
 
 def _total_variation(alpha: Floats, patterns: Floats) -> Floats:
     from scipy.special import betainc
 
-    shapes, p = alpha + patterns, _shares(patterns)
-    total = shapes.sum(axis=1, keepdims=True)
+    width = patterns.shape[1]
+    size = np.repeat(patterns.sum(axis=1), width)
+    # Every option, number of its votes and of all votes that occur: once.
+    cells, place = distinct_rows(np.column_stack([np.tile(np.arange(width), len(patterns)), patterns.ravel(), size]))
+    option, votes, n = cells[:, 0].astype(np.int64), cells[:, 1], cells[:, 2]
+    shapes, p = alpha[..., option] + votes, votes / n
+    total = alpha.sum(axis=-1, keepdims=True) + n
     mean, rest = shapes / total, total - shapes
     apart = 2 * (p * betainc(shapes, rest, p) - mean * betainc(shapes + 1, rest, p)) + mean - p
-    return np.asarray(0.5 * np.sum(apart, axis=1, keepdims=True))
+    each = apart[..., place].reshape(*apart.shape[:-2], len(patterns), width)
+    return np.asarray(0.5 * np.sum(each, axis=-1, keepdims=True))
 
 
 def _leading(alpha: Floats, patterns: Floats) -> Floats:
     return top_probabilities(alpha + patterns)
 
 
-def _accuracy(leading: Floats, patterns: Floats, times: Floats, *, ties: Ties) -> float:
-    hits = np.sum(gold_shares(patterns, ties) * leading, axis=1)
-    return float(np.sum(times * hits) / times.sum())
-
-
-def _balanced_accuracy(leading: Floats, patterns: Floats, times: Floats, *, ties: Ties) -> float:
+def _balanced_accuracy(leading: Floats, patterns: Floats, times: Floats, *, ties: Ties) -> Floats:
     gold = gold_shares(patterns, ties)
     of_class = _totals(times, gold)
-    if not (of_class > 0).all():
-        return float("nan")
-    return float(np.mean(_totals(times, gold * leading) / of_class))
+    shares = np.divide(_totals(times, gold * leading), of_class, out=np.full_like(of_class, np.nan), where=of_class > 0)
+    return np.asarray(np.mean(shares, axis=-1))
 
 
 def _totals(times: Floats, columns: Floats) -> Floats:
     # Not by matrix product: threads of a linear algebra library cost more than these sums where they find no free core.
-    totals: Floats = np.einsum("p,pk->k", times, columns)
+    totals: Floats = np.einsum("...p,...pk->...k", times, columns)
     return totals
 
 
-def _macro_f1(leading: Floats, patterns: Floats, times: Floats, *, ties: Ties) -> float:
+def _macro_f1(leading: Floats, patterns: Floats, times: Floats, *, ties: Ties) -> Floats:
     gold = gold_shares(patterns, ties)
-    if not (_totals(times, gold) > 0).all():
-        return float("nan")
-    return float(np.mean([_f1(gold[:, k], leading[:, k], times) for k in range(gold.shape[1])]))
+    if times.ndim == 1:
+        return np.asarray(_f1(gold, leading, times))
+    each = leading if leading.ndim == 3 else [leading] * len(times)
+    return np.array([_f1(gold, one, weights) for one, weights in zip(each, times, strict=True)])
 
 
 @lru_cache(maxsize=4)
@@ -178,16 +190,25 @@ def _quadrature(n: int) -> tuple[Floats, Floats]:
 
 def _f1(gold: Floats, leading: Floats, times: Floats) -> float:
     """The integral over v = c u, c the expected t + s: then exp(v) x integrand is nearly constant."""
-    of_class = float(np.sum(times * gold))
-    counted = of_class + float(np.sum(times * leading))
-    nodes, weights = _quadrature(_LAGUERRE if counted < _MANY else _LAGUERRE // 4)
-    z = np.exp(-nodes / counted)
-    log_product, hits = -nodes * of_class / counted, np.zeros(len(z))
-    step = max(1, _HELD // len(z))
-    for start in range(0, len(gold), step):
-        here = slice(start, start + step)
-        p, w = leading[here], times[here]
-        factors = (1 - p) + z[:, None] * p  # above 0 even where p is 1 and z all but 0
-        log_product += (np.log(factors) * w).sum(axis=1)
-        hits += z * ((w * gold[here] * p) / factors).sum(axis=1)
-    return float(2 / counted * np.sum(weights * np.exp(nodes + log_product) * hits))
+    of_class = _totals(times, gold)
+    if not (of_class > 0).all():
+        return float("nan")
+    counted = of_class + _totals(times, leading)
+    found, many = np.empty(len(counted)), counted >= _MANY
+    for classes, n in ((~many, _LAGUERRE), (many, _LAGUERRE // 4)):
+        if not classes.any():
+            continue
+        nodes, weights = _quadrature(n)
+        z = np.exp(-nodes[:, None] / counted[classes])
+        log_product, hits = -nodes[:, None] * of_class[classes] / counted[classes], np.zeros_like(z)
+        step = max(1, _HELD // z.size)
+        for start in range(0, len(gold), step):
+            here = slice(start, start + step)
+            p, w = leading[here][:, classes], times[here]
+            factors = (1 - p) + z[:, None] * p  # above 0 even where p is 1 and z all but 0
+            log_product += np.einsum("zpk,p->zk", np.log(factors), w)
+            hits += z * np.einsum("pk,zpk->zk", w[:, None] * gold[here][:, classes] * p, 1 / factors)
+        found[classes] = (
+            2 / counted[classes] * np.einsum("z,zk->k", weights, np.exp(nodes[:, None] + log_product) * hits)
+        )
+    return float(np.mean(found))

@@ -16,7 +16,7 @@ import numpy as np
 
 from dfar_toolkit.estimate import Estimate, Floats
 from dfar_toolkit.metrics.ceiling.best import best_note
-from dfar_toolkit.metrics.ceiling.fitted_scores import FittedScore, Ties, gold_shares
+from dfar_toolkit.metrics.ceiling.fitted_scores import FittedScore, Ties, agreement, gold_shares
 from dfar_toolkit.metrics.ceiling.refitted import estimate_fitted
 from dfar_toolkit.metrics.ceiling.vote_counts import COUNTS, Votes, read_votes
 from dfar_toolkit.metrics.labels import Column
@@ -99,11 +99,11 @@ def fresh_raters_score(width: int, *, m: int, ties: Ties = "first") -> FittedSco
             f"held_out_raters: {m} votes on {width} options fall in {ways} ways, at most {_WAYS} are listed; take fewer"
         )
     who = "fresh rater" if m == 1 else f"majority of {m} fresh raters"
-    rows = partial(_leading, outcomes=_outcomes(width, m))
-    return FittedScore(f"fresh_{m}", f"agreement of a {who} with the votes", rows, partial(_agreement, ties=ties))
+    rows = partial(_leading, outcomes=vote_outcomes(width, m))
+    return FittedScore(f"fresh_{m}", f"agreement of a {who} with the votes", rows, partial(agreement, ties=ties))
 
 
-def _outcomes(width: int, m: int) -> Floats:
+def vote_outcomes(width: int, m: int) -> Floats:
     """All ways in which m votes fall on K options, (W, K)."""
     bars = np.array(list(combinations(range(m + width - 1), width - 1)), dtype=np.int64).reshape(-1, width - 1)
     edges = np.column_stack([np.full(len(bars), -1), bars, np.full(len(bars), m + width - 1)])
@@ -111,17 +111,19 @@ def _outcomes(width: int, m: int) -> Floats:
 
 
 def _leading(alpha: Floats, patterns: Floats, *, outcomes: Floats) -> Floats:
-    """Chance of each option to lead the fresh votes (P, K), a shared lead split."""
+    """Chance of each option to lead the fresh votes (..., K), a shared lead split."""
     shares = gold_shares(outcomes, "split")
-    found = np.empty_like(patterns)
+    shapes = alpha + patterns
+    rows = shapes.reshape(-1, shapes.shape[-1])
+    found = np.empty_like(rows)
     step = max(1, _CELLS // len(outcomes))
-    for start in range(0, len(patterns), step):
+    for start in range(0, len(rows), step):
         here = slice(start, start + step)
-        found[here] = _chances(alpha + patterns[here], outcomes) @ shares
-    return found
+        found[here] = outcome_chances(rows[here], outcomes) @ shares
+    return found.reshape(shapes.shape)
 
 
-def _chances(shapes: Floats, outcomes: Floats) -> Floats:
+def outcome_chances(shapes: Floats, outcomes: Floats) -> Floats:
     """Dirichlet-multinomial probabilities (P, W) of the outcomes (W, K), multinomial coefficient included."""
     from scipy.special import gammaln
 
@@ -136,8 +138,3 @@ def _chances(shapes: Floats, outcomes: Floats) -> Floats:
     log_chance += gammaln(m + 1) - gammaln(outcomes + 1).sum(axis=1)
     chances: Floats = np.exp(log_chance)
     return chances
-
-
-def _agreement(leading: Floats, patterns: Floats, times: Floats, *, ties: Ties) -> float:
-    hits = np.sum(gold_shares(patterns, ties) * leading, axis=1)
-    return float(np.sum(times * hits) / times.sum())

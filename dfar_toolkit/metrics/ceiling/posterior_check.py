@@ -7,16 +7,18 @@ BEST should be read with that in mind.
 
 from __future__ import annotations
 
+from math import comb
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from dfar_toolkit.estimate import Floats
 from dfar_toolkit.metrics.ceiling.dirichlet_fit import fit_patterns
+from dfar_toolkit.metrics.ceiling.fresh_raters import outcome_chances, vote_outcomes
 from dfar_toolkit.metrics.ceiling.refitted import check_arguments
 from dfar_toolkit.metrics.ceiling.vote_counts import COUNTS, VoteCounts, Votes, read_votes
+from dfar_toolkit.metrics.labels import Codes
 
 CHECK_SCHEMA: Final = pl.Schema(
     {
@@ -87,22 +89,40 @@ def check_votes(votes: VoteCounts, *, n_simulated: int = 200, confidence: float 
     """As :func:`posterior_check`, of votes that have been read."""
     rng = np.random.default_rng(seed)
     several = votes.patterns.sum(axis=1) > 1
-    rows = np.repeat(votes.patterns[several], votes.times[several].astype(np.int64), axis=0)
+    patterns, times = votes.patterns[several], votes.times[several]
     fit = fit_patterns(votes.patterns, votes.times)
-    notes = [f"{votes.n_items - len(rows)} items with one vote left out" if len(rows) < votes.n_items else ""]
-    if len(rows) > _ITEMS:
-        notes.append(f"a random {_ITEMS} of {len(rows)} items")
-        rows = rows[rng.choice(len(rows), _ITEMS, replace=False)]
-    n = len(rows)
+    n = int(times.sum())
+    notes = [f"{votes.n_items - n} items with one vote left out" if n < votes.n_items else ""]
     if not n:
         return _frame(np.full(3, np.nan), np.full((1, 3), np.nan), 0, confidence, fit.note)
-    observed = _statistics(rows[None])[0]
-    simulated = _simulate(fit.alpha, rows.sum(axis=1).astype(np.int64), n_simulated, rng)
+    chosen = np.arange(n)
+    if n > _ITEMS:
+        notes.append(f"a random {_ITEMS} of {n} items")
+        chosen = rng.choice(n, _ITEMS, replace=False)
+    place = np.searchsorted(np.cumsum(times), chosen, side="right")
+    times = np.bincount(place, minlength=len(patterns)).astype(np.float64)
+    size, items = np.unique(patterns[place].sum(axis=1).astype(np.int64), return_counts=True)
+    width = len(fit.alpha)
+    if sum(comb(m + width - 1, width - 1) for m in size.tolist()) <= len(place):
+        simulated = _simulate_ways(fit.alpha, size, items, n_simulated, rng)
+    else:
+        simulated = _simulate(fit.alpha, patterns[place].sum(axis=1).astype(np.int64), n_simulated, rng)
     note = "; ".join(part for part in (fit.note, *notes, votes.note) if part)
-    return _frame(observed, simulated, n, confidence, note)
+    return _frame(_statistics(patterns, times[None])[0], simulated, len(place), confidence, note)
 
 
-def _simulate(alpha: Floats, size: npt.NDArray[np.int64], n_simulated: int, rng: np.random.Generator) -> Floats:
+def _simulate_ways(alpha: Floats, size: Codes, items: Codes, n_simulated: int, rng: np.random.Generator) -> Floats:
+    """Items (S,) of each size (S,): few ways to vote, so how often each occurs is drawn, not the vote of each item."""
+    ways, times = [], []
+    for m, many in zip(size.tolist(), items.tolist(), strict=True):
+        outcomes = vote_outcomes(len(alpha), m)
+        chances = outcome_chances(alpha[None], outcomes)[0]
+        ways.append(outcomes)
+        times.append(rng.multinomial(many, chances / chances.sum(), size=n_simulated).astype(np.float64))
+    return _statistics(np.concatenate(ways), np.concatenate(times, axis=1))
+
+
+def _simulate(alpha: Floats, size: Codes, n_simulated: int, rng: np.random.Generator) -> Floats:
     step = max(1, _CELLS // (len(size) * len(alpha)))
     found = []
     for start in range(0, n_simulated, step):
@@ -112,18 +132,23 @@ def _simulate(alpha: Floats, size: npt.NDArray[np.int64], n_simulated: int, rng:
         # With tiny alpha all gammas can underflow to 0: such an item is unanimous, its option drawn in proportion.
         lost = total[..., 0] == 0
         gammas[lost] = rng.multinomial(1, alpha / alpha.sum(), size=int(lost.sum()))
-        found.append(_statistics(rng.multinomial(size, gammas / gammas.sum(axis=2, keepdims=True)).astype(np.float64)))
+        drawn = rng.multinomial(size, gammas / gammas.sum(axis=2, keepdims=True)).astype(np.float64)
+        found += [_statistics(votes, np.ones((1, len(votes)))) for votes in drawn]
     return np.concatenate(found)
 
 
-def _statistics(votes: Floats) -> Floats:
-    """Share of unanimous items, mean and standard deviation of the entropy, (R, 3) from votes (R, N, K)."""
+def _statistics(votes: Floats, times: Floats) -> Floats:
+    """Share of unanimous items, mean and standard deviation of the entropy, (R, 3), of rows of votes (P, K).
+
+    Each of R sets of items has the rows ``times`` (R, P) times each.
+    """
     from scipy.special import entr
 
-    total = votes.sum(axis=2)
-    entropy = np.asarray(entr(votes / total[:, :, None])).sum(axis=2)
-    unanimous = (votes.max(axis=2) == total).mean(axis=1)
-    return np.column_stack([unanimous, entropy.mean(axis=1), entropy.std(axis=1)])
+    total, n = votes.sum(axis=1), times.sum(axis=1)
+    entropy = np.asarray(entr(votes / total[:, None])).sum(axis=1)
+    mean = np.sum(times * entropy, axis=1) / n
+    spread = np.sqrt(np.sum(times * (entropy - mean[:, None]) ** 2, axis=1) / n)
+    return np.column_stack([np.sum(times * (votes.max(axis=1) == total), axis=1) / n, mean, spread])
 
 
 def _frame(observed: Floats, simulated: Floats, n: int, confidence: float, note: str) -> pl.DataFrame:

@@ -8,17 +8,19 @@ refits, each over the distinct rows, with groups over the items too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
 from dfar_toolkit.estimate import Estimate, Floats, bootstrap_weights, interval_of_draws
-from dfar_toolkit.metrics.ceiling.dirichlet_fit import DirichletFit, fit_patterns
-from dfar_toolkit.metrics.ceiling.fitted_scores import FittedScore, RowsOf
+from dfar_toolkit.metrics.ceiling.dirichlet_fit import DirichletFit, fit_patterns, fit_resamples
+from dfar_toolkit.metrics.ceiling.fitted_scores import FittedScore
 from dfar_toolkit.metrics.ceiling.vote_counts import VoteCounts
 
 _EXACT_ROWS: Final = 1_000  # distinct rows up to which scores are computed anew in each draw
 _CELLS: Final = 4_000_000  # weights held at once
+_TOGETHER: Final = 200_000  # votes of the rows of resamples that are scored at once
 _DIFFERENCE: Final = 1e-4  # of log alpha, for slopes
 _DECIMALS: Final = 9  # of draws: the closed forms are no more exact, and noise is no interval
 _FAR: Final = 1.0  # in log alpha: further than this nothing is taken as linear
@@ -105,16 +107,16 @@ def _point(
 
 def score_values(scores: Sequence[FittedScore], alpha: Floats, patterns: Floats, times: Floats) -> Floats:
     """The scores (M,) at alpha, ``nan`` where it is; rows of votes that do not occur cost nothing."""
-    values = np.full(len(scores), np.nan)
     if not times.any() or not np.isfinite(alpha).all():
-        return values
-    patterns, times = patterns[times > 0], times[times > 0]
-    rows: dict[RowsOf, Floats] = {}
-    for place, score in enumerate(scores):
-        if score.rows not in rows:
-            rows[score.rows] = score.rows(alpha, patterns)
-        values[place] = score.value(rows[score.rows], patterns, times)
-    return values
+        return np.full(len(scores), np.nan)
+    occurs = times > 0
+    return _values(scores, alpha, patterns[occurs], times[occurs])
+
+
+def _values(scores: Sequence[FittedScore], alpha: Floats, patterns: Floats, times: Floats) -> Floats:
+    """The scores (..., M), each kind of rows evaluated once."""
+    rows = {f: f(alpha, patterns) for f in dict.fromkeys(s.rows for s in scores)}
+    return np.stack([s.value(rows[s.rows], patterns, times) for s in scores], axis=-1)
 
 
 def fitted_draws(
@@ -124,16 +126,24 @@ def fitted_draws(
     linear = len(votes.patterns) > _EXACT_ROWS
     rows = {f: f(fit.alpha, votes.patterns) for f in {s.rows for s in scores}} if linear else {}
     slopes = _slopes(scores, fit.alpha, votes) if linear else np.empty((len(scores), 0))
+    left, size = iter(weights), max(1, _TOGETHER // votes.patterns.size)
     draws = []
-    for times in weights:
-        alpha = fit_patterns(votes.patterns, times, start=fit.alpha).alpha
-        moved = np.log(alpha) - np.log(fit.alpha)
-        if linear and (np.abs(moved) < _FAR).all():
-            held = [s.value(rows[s.rows], votes.patterns, times) for s in scores]
-            draws.append(np.array(held) + slopes @ moved)
-        else:
-            draws.append(score_values(scores, alpha, votes.patterns, times))
-    return np.round(draws, _DECIMALS)
+    while part := list(islice(left, size)):
+        times = np.array(part)
+        alpha = fit_resamples(votes.patterns, times, fit.alpha)
+        values = np.full((len(times), len(scores)), np.nan)
+        known = np.isfinite(alpha).all(axis=1)
+        if linear:
+            moved = np.log(alpha) - np.log(fit.alpha)
+            near = known & (np.abs(moved) < _FAR).all(axis=1)
+            held = [s.value(rows[s.rows], votes.patterns, times[near]) for s in scores]
+            values[near] = np.stack(held, axis=-1) + moved[near] @ slopes.T
+            for place in np.flatnonzero(known & ~near):
+                values[place] = score_values(scores, alpha[place], votes.patterns, times[place])
+        elif known.any():
+            values[known] = _values(scores, alpha[known, None], votes.patterns, times[known])
+        draws.append(values)
+    return np.round(np.concatenate(draws), _DECIMALS)
 
 
 def _slopes(scores: Sequence[FittedScore], alpha: Floats, votes: VoteCounts) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together, interval_of_draws
+from dfar_toolkit.estimate.additive import in_columns
 from dfar_toolkit.metrics.ceiling.refitted import check_arguments, pattern_weights
 from dfar_toolkit.metrics.ceiling.vote_counts import VoteCounts
 
@@ -62,7 +63,7 @@ def estimate_vote_rows(
 
 def item_rows(score: Additive, votes: VoteCounts) -> Additive:
     """The statistic with a row for every item with votes (N, D), as comparisons and joint draws take it."""
-    return score._replace(rows=score.rows[votes.of_item])
+    return score._replace(rows=in_columns(*(column[votes.of_item] for column in score.rows.T)))
 
 
 def _estimate(score: Additive, votes: VoteCounts, values: Floats, ci: str | None, confidence: float) -> Estimate:
