@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from dfar_toolkit.estimate.normal_limit import canonical_order, limit_sums
+from dfar_toolkit.estimate.normal_limit import canonical_order, limit_sums, limit_sums_of_columns
 from dfar_toolkit.estimate.resampling import Floats, Formula, interval_of_draws
 from dfar_toolkit.estimate.result import Estimate
 
@@ -64,7 +64,22 @@ def mean_of(metric: str, name: str, values: npt.ArrayLike, *, undefined: str = "
         0.5
     """
     x = np.asarray(values, dtype=np.float64).ravel()
-    return Additive(metric, name, np.column_stack([x, np.ones_like(x)]), _ratio, undefined, note)
+    return Additive(metric, name, in_columns(x, np.ones(1)), _ratio, undefined, note)
+
+
+def in_columns(*columns: npt.NDArray[Any]) -> Floats:
+    """Columns (N,) as rows (N, D), each column in one piece of memory: rows are only ever added up by column.
+
+    A column of one number stands for N of them.
+
+    Example:
+        >>> in_columns(np.array([1.0, 2.0]), np.ones(1)).tolist()
+        [[1.0, 1.0], [2.0, 1.0]]
+    """
+    found = np.empty((len(columns), len(columns[0])))
+    for row, column in zip(found, columns, strict=True):
+        row[:] = column
+    return found.T
 
 
 def _ratio(sums: Floats) -> Floats:
@@ -153,10 +168,13 @@ def draw_together(
         Points (M,) and draws (B, M), ``nan`` where a formula has no value; differences of columns are paired.
     """
     _check(scores, n_boot, seed)
-    columns, places = _different_columns(scores)
+    kept, places = _different_columns(scores)
+    n = len(scores[0].rows)
+    if times is None and kept and n > EXACT_UNITS and groups is None:
+        return _of_many(scores, kept, places, n_boot, seed)
+    columns = in_columns(*kept) if kept else np.empty((n, 0))
     if times is not None:
         return _of_patterns(scores, columns, places, np.asarray(times, dtype=np.float64), n_boot, seed)
-    n = len(scores[0].rows)
     rows, unit = unit_rows(columns, groups=groups)
     exact = len(rows) <= EXACT_UNITS
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -164,6 +182,19 @@ def draw_together(
         sums = resampled_sums(rows, n_boot, seed) if n_boot and len(rows) > 1 else np.empty((0, rows.shape[1]))
     points, draws = _values(scores, places, total, sums, defined=n > 0)
     return Draws(points, draws, n, len(rows), unit, "bootstrap" if exact else NORMAL_SUMS)
+
+
+def _of_many(
+    scores: Sequence[Additive], columns: list[Floats], places: list[npt.NDArray[np.int64]], n_boot: int, seed: int
+) -> Draws:
+    """As :func:`draw_together`, of so many single items that columns are never laid side by side."""
+    n = len(columns[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = np.array([[column.sum() for column in columns]])
+        rng = np.random.default_rng(seed)
+        sums = limit_sums_of_columns(columns, n_boot, rng) if n_boot else np.empty((0, len(columns)))
+    points, draws = _values(scores, places, total, sums, defined=True)
+    return Draws(points, draws, n, n, "items", NORMAL_SUMS)
 
 
 def _of_patterns(
@@ -207,8 +238,8 @@ def _values(
     return points, draws
 
 
-def _different_columns(scores: Sequence[Additive]) -> tuple[Floats, list[npt.NDArray[np.int64]]]:
-    """The columns of all statistics, equal ones once (N, D), and which of them each statistic has.
+def _different_columns(scores: Sequence[Additive]) -> tuple[list[Floats], list[npt.NDArray[np.int64]]]:
+    """The columns (N,) of all statistics, equal ones once, and which of them each statistic has.
 
     Nearly every statistic brings a column of ones, and those of labels share their margins; the cost of a normal
     limit grows with the square of the number of columns.
@@ -229,7 +260,7 @@ def _different_columns(scores: Sequence[Additive]) -> tuple[Floats, list[npt.NDA
                     alike.append(found)
                 own.append(found)
             places.append(np.array(own, dtype=np.int64))
-    return np.column_stack(kept) if kept else np.empty((len(scores[0].rows), 0)), places
+    return kept, places
 
 
 def unit_rows(rows: Floats, *, groups: npt.ArrayLike | pl.Series | None = None) -> tuple[Floats, str]:
@@ -252,12 +283,13 @@ def unit_rows(rows: Floats, *, groups: npt.ArrayLike | pl.Series | None = None) 
         of_item = codes.rank("dense").to_numpy().astype(np.int64) - 1 if len(codes) else np.empty(0, dtype=np.int64)
         n_groups = int(of_item.max()) + 1 if len(of_item) else 0
         if n_groups < len(rows):
+            rows = np.ascontiguousarray(rows)
             order = canonical_order(rows)  # within a group too, so that float sums do not depend on the order of items
             order = order[np.argsort(of_item[order], kind="stable")]
             rows, starts = rows[order], np.searchsorted(of_item[order], np.arange(n_groups))
             added = np.add.reduceat(rows, starts, axis=0)
             return added[canonical_order(added)], "groups"
-    return (rows if len(rows) > EXACT_UNITS else rows[canonical_order(rows)]), "items"
+    return (rows if len(rows) > EXACT_UNITS else np.ascontiguousarray(rows)[canonical_order(rows)]), "items"
 
 
 def resampled_sums(rows: Floats, n_boot: int, seed: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -44,8 +45,13 @@ def limit_sums(rows: Floats, n_boot: int, rng: np.random.Generator) -> Floats:
         >>> limit_sums(np.ones((3000, 1)), 2, np.random.default_rng(0)).tolist()
         [[3000.0], [3000.0]]
     """
-    rare = rare_units(rows)
-    return _mixed_sums(rows, rare, n_boot, rng) if rare.any() else _normal_sums(rows, n_boot, rng)
+    return limit_sums_of_columns(list(rows.T), n_boot, rng) if rows.shape[1] else np.empty((n_boot, 0))
+
+
+def limit_sums_of_columns(columns: Sequence[Floats], n_boot: int, rng: np.random.Generator) -> Floats:
+    """As :func:`limit_sums`, of D columns (U,), which need not lie side by side."""
+    rare = _rare(columns)
+    return _mixed_sums(columns, rare, n_boot, rng) if rare.any() else _normal_sums(columns, n_boot, rng)
 
 
 def rare_units(rows: Floats) -> npt.NDArray[np.bool_]:
@@ -55,52 +61,61 @@ def rare_units(rows: Floats) -> npt.NDArray[np.bool_]:
         >>> rare_units(np.eye(3000, 1)).nonzero()[0].tolist()
         [0]
     """
-    found = []
-    for column in rows.T:
+    return _rare(list(rows.T)) if rows.shape[1] else np.zeros(len(rows), dtype=bool)
+
+
+def _rare(columns: Sequence[Floats]) -> npt.NDArray[np.bool_]:
+    found, n = [], len(columns[0])
+    for column in columns:
         # Of twice as many values and one, spread over all, the median is the usual value wherever so few differ.
-        some = column[:: max(1, len(rows) // (2 * _RARE + 1))]
+        some = column[:: max(1, n // (2 * _RARE + 1))]
         usual = np.median(some)
         if np.count_nonzero(some != usual) > _RARE:  # such as of real numbers; nan differs from itself too
             continue
         places = np.flatnonzero(column != usual)
         found += [places] if len(places) <= _RARE else []
-    rare = np.zeros(len(rows), dtype=bool)
+    rare = np.zeros(n, dtype=bool)
     for places in sorted(found, key=len):
-        if np.count_nonzero(rare) + len(places) > len(rows) // 4:  # most units are left for the limit
+        if np.count_nonzero(rare) + len(places) > n // 4:  # most units are left for the limit
             break
         rare[places] = True
     return rare
 
 
-def _mixed_sums(rows: Floats, rare: npt.NDArray[np.bool_], n_boot: int, rng: np.random.Generator) -> Floats:
+def _mixed_sums(
+    columns: Sequence[Floats], rare: npt.NDArray[np.bool_], n_boot: int, rng: np.random.Generator
+) -> Floats:
     """As the normal limit, the rare units drawn one by one and the rest from the normal limit of its sums."""
-    few, many = rows[rare], rows[~rare]
+    places, n = np.flatnonzero(~rare), len(rare)
+    few, many = np.column_stack([column[rare] for column in columns]), [column[places] for column in columns]
     few = few[canonical_order(few)]
-    drawn = rng.binomial(len(rows), len(few) / len(rows), size=n_boot)
+    drawn = rng.binomial(n, len(few) / n, size=n_boot)
     step, even = max(1, _WEIGHTS // len(few)), np.full(len(few), 1 / len(few))
     parts = [rng.multinomial(drawn[start : start + step], even) @ few for start in range(0, n_boot, step)]
-    own = np.concatenate([np.empty((0, rows.shape[1])), *parts])
-    share = ((len(rows) - drawn) / len(many))[:, None]
-    centre = many.sum(axis=0)
+    own = np.concatenate([np.empty((0, len(columns))), *parts])
+    share = ((n - drawn) / len(places))[:, None]
+    centre = np.array([column.sum() for column in many])
     rest: Floats = _normal_sums(many, n_boot, rng) - centre
     found: Floats = own + share * centre + np.sqrt(share) * rest
     return found
 
 
-def _normal_sums(rows: Floats, n_boot: int, rng: np.random.Generator) -> Floats:
-    """Column sums (B, D) of resamples of many rows (U, D), from the normal limit."""
-    total = rows.sum(axis=0)
+def _normal_sums(columns: Sequence[Floats], n_boot: int, rng: np.random.Generator) -> Floats:
+    """Column sums (B, D) of resamples of many units, from the normal limit."""
+    n, total = len(columns[0]), np.array([column.sum() for column in columns])
     if not np.isfinite(total).all():  # one statistic without a value must not take the others' intervals
-        known = np.isfinite(total)
+        known = np.flatnonzero(np.isfinite(total))
         some = np.full((n_boot, len(total)), np.nan)
-        some[:, known] = _normal_sums(rows[:, known], n_boot, rng)
+        if len(known):
+            some[:, known] = _normal_sums([columns[int(k)] for k in known], n_boot, rng)
         return some
-    mean, covariance = total / len(rows), np.zeros((rows.shape[1], rows.shape[1]))
-    for start in range(0, len(rows), _BLOCK):
-        centred = rows[start : start + _BLOCK] - mean
-        covariance += centred.T @ centred
+    mean, covariance = total / n, np.zeros((len(columns), len(columns)))
+    for start in range(0, n, _BLOCK):
+        centred = np.stack([column[start : start + _BLOCK] for column in columns])
+        centred -= mean[:, None]
+        covariance += centred @ centred.T
     scale = np.sqrt(np.diag(covariance))
-    moving = scale > _CONSTANT * np.sqrt(len(rows)) * np.abs(mean)
+    moving = scale > _CONSTANT * np.sqrt(n) * np.abs(mean)
     drawn: Floats = np.tile(total, (n_boot, 1))
     # As a correlation matrix, so that its eigenvectors do not drown small columns in large ones; what rounding leaves
     # of columns that depend on each other is no variance.

@@ -55,9 +55,14 @@ def proportion(
     if not 0 < confidence < 1:
         raise ValueError(f"proportion: confidence must lie between 0 and 1, found {confidence}")
     x = np.asarray(hits, dtype=np.float64).ravel()
-    grouped = collapse(np.column_stack([x, np.ones_like(x)]), groups=groups)
     nan = float("nan")
-    blank = Estimate(name, nan, nan, nan, len(x), grouped.n_units, grouped.unit, "items", "Wilson", confidence, "")
+    blank = Estimate(name, nan, nan, nan, len(x), len(x), "items", "items", "Wilson", confidence, "")
+    if groups is None and len(x):
+        p = float(x.mean())
+        low, high = wilson_ends(p, float(len(x)), confidence)
+        return replace(blank, value=p, low=low, high=high)
+    grouped = collapse(np.column_stack([x, np.ones_like(x)]), groups=groups)
+    blank = replace(blank, n_units=grouped.n_units, unit=grouped.unit)
     if len(x) == 0:
         return replace(blank, note="no items")
     n, p, units = float(len(x)), float(x.mean()), grouped.n_units

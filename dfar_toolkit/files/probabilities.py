@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from dfar_toolkit.errors import TableError
@@ -64,12 +65,31 @@ def _one_question(
     part: pl.DataFrame, *, wanted: Sequence[str], where: str, label_map: Mapping[str, str] | None, many: bool
 ) -> pl.DataFrame:
     """One question's rows; ``many``: each option has a probability of its own, as several may hold at once."""
+    named = pl.lit(list(wanted), dtype=pl.List(pl.String)).alias("options")
+    if _as_wanted(part, len(wanted), many=many):
+        return part.with_columns(pl.col("label_probs").cast(pl.List(pl.Float64)), named)
     by_option = _by_option(part, wanted=wanted, where=where, label_map=label_map)
     _check(by_option, part["item_id"], wanted=wanted, where=where, many=many)
     given = pl.any_horizontal(pl.all().is_not_null())
     listed = by_option.select(pl.when(given).then(pl.concat_list(wanted)).otherwise(None).alias("label_probs"))
-    named = pl.lit(list(wanted), dtype=pl.List(pl.String)).alias("options")
     return part.with_columns(listed["label_probs"].cast(pl.List(pl.Float64))).with_columns(named)
+
+
+def _as_wanted(part: pl.DataFrame, k: int, *, many: bool) -> bool:
+    """Whether every row is already a list of ``k`` probabilities in the order of the options: the common case."""
+    probs = part["label_probs"]
+    if not isinstance(probs.dtype, pl.List) or "options" in part.columns or probs.null_count() or not k:
+        return False
+    inner = probs.dtype.inner
+    if not isinstance(inner, pl.DataType) or not inner.is_float() or not bool((probs.list.len() == k).all()):
+        return False
+    flat = probs.explode(empty_as_null=False)
+    if flat.null_count():
+        return False
+    values = flat.to_numpy().reshape(-1, k)
+    total = values @ np.ones(k)
+    within = bool((values >= 0).all() and (values <= 1).all())  # not a number is neither
+    return within and (many or bool((total <= 1 + _ROUNDING).all() and (total > 0).all()))
 
 
 def _by_option(

@@ -14,6 +14,7 @@ import polars as pl
 
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.metrics.predicted import predicted_distributions, renamed_probabilities
+from dfar_toolkit.metrics.unknown_items import unknown_items, unknown_items_message
 from dfar_toolkit.metrics.unknown_labels import unknown_labels_message
 
 _ROUNDING = 1e-9  # probabilities that differ by less are equally probable
@@ -74,25 +75,29 @@ def join_outputs(
     if not len(outputs):
         raise TableError("score: outputs must have at least one row, found none; was the run finished?")
     question = _question(outputs, question)
-    rows = outputs.filter(pl.col("question") == question)
-    plain = rows.filter(pl.col("condition") == "full", pl.col("annotator_id") == "")
+    rows = _kept(outputs, outputs["question"] == question)
+    plain = _kept(rows, (rows["condition"] == "full") & (rows["annotator_id"] == ""))
     if not len(plain):
         raise TableError('score: no output has the condition "full" and an empty annotator_id; nothing to score.')
-    _check_items(plain, items)
+    places = _places(plain, items)
     golds = _golds(items, targets, question)
     names = tuple(options) if options is not None else tuple(golds["label"].drop_nulls().unique().sort())
-    evaluated = evaluated_items(golds, plain, split=split)
+    evaluated = _evaluated(golds, items["split"].gather(places)) if split is None else (
+        evaluated_items(golds, plain, split=split)
+    )  # fmt: skip
     plain = _labelled(renamed_probabilities(plain, names, label_map) if label_map else plain, names, label_map)
-    first = _first_sample(plain)
-    predicted = predicted_distributions(plain, names)
+    first = _first_sample(plain, _run_and_item(plain, places, len(items)))
+    predicted = predicted_distributions(plain, names, alone=len(first) == len(plain))
     if options is None and len(predicted):
         _check_order(evaluated, names)
     answers = first.select("run_id", "item_id", "label_pred", "state", "below_top")
-    frame = _crossed(answers.join(predicted, on=["run_id", "item_id"], how="left"), evaluated)
+    frame = _crossed(_beside(answers, predicted, ["run_id", "item_id"]), evaluated)
     notes = [_aside(len(rows) - len(plain), "of another condition or for one annotator set aside")]
     notes.append(_aside(len(plain) - len(first), "beside the lowest sample of each item set aside"))
-    elsewhere = plain.select("item_id").join(evaluated.select("item_id"), on="item_id", how="anti")
-    notes.append(_aside(len(elsewhere), "of other splits set aside"))
+    elsewhere = 0
+    if len(evaluated) < len(items):
+        elsewhere = len(plain.select("item_id").join(evaluated.select("item_id"), on="item_id", how="anti"))
+    notes.append(_aside(elsewhere, "of other splits set aside"))
     if label_map:
         notes.append("labels renamed: " + ", ".join(f"{a} -> {b}" for a, b in label_map.items()))
     return Answers(frame, evaluated, plain, names, "; ".join(n for n in notes if n))
@@ -116,15 +121,20 @@ def evaluated_items(
     """
     if split is None:
         present = items.select("item_id", "split").join(outputs.select("item_id"), on="item_id", how="semi")
-        splits = present["split"].unique()
-        whole = splits.len() == items["split"].n_unique()
-        return items if whole else items.filter(pl.col("split").is_in(splits.implode()))
+        return _evaluated(items, present["split"])
     wanted = [split] if isinstance(split, str) else list(split)
     known = items["split"].unique().sort().to_list()
     absent = [s for s in wanted if s not in known]
     if absent:
         raise TableError(f'score: the items have no split "{absent[0]}"; found {", ".join(known)}.')
     return items.filter(pl.col("split").is_in(wanted))
+
+
+def _evaluated(items: pl.DataFrame, present: pl.Series) -> pl.DataFrame:
+    """The items of the splits that occur."""
+    splits = present.unique()
+    whole = splits.len() == items["split"].n_unique()
+    return items if whole else items.filter(pl.col("split").is_in(splits.implode()))
 
 
 def _question(outputs: pl.DataFrame, question: str | None) -> str:
@@ -136,15 +146,40 @@ def _question(outputs: pl.DataFrame, question: str | None) -> str:
     return str(found[0]) if question is None else question
 
 
-def _check_items(outputs: pl.DataFrame, items: pl.DataFrame) -> None:
-    ids = items.select("item_id")
-    strange = outputs.select("item_id").join(ids, on="item_id", how="anti")["item_id"].unique().sort()
-    if len(strange):
-        known = f"such as {items['item_id'][0]!r}" if len(items) else "(there are no items)"
+def _kept(rows: pl.DataFrame, keep: pl.Series) -> pl.DataFrame:
+    """The rows marked; the frame itself, not a copy, where those are all."""
+    return rows if keep.fill_null(False).all() else rows.filter(keep)
+
+
+def _places(outputs: pl.DataFrame, items: pl.DataFrame) -> pl.Series:
+    """The row of each output's item among the items; an item that is not among them is refused."""
+    ids = outputs["item_id"]
+    if _same(ids, items["item_id"]):
+        return pl.int_range(len(ids), dtype=pl.UInt32, eager=True)
+    numbered = items.select("item_id").with_row_index("place").unique("item_id", keep="first")
+    places = ids.to_frame().join(numbered, on="item_id", how="left", maintain_order="left")["place"]
+    if places.null_count():
+        strange = unknown_items(ids, items)
         raise TableError(
-            f"score: every output must be about one of the items; {len(strange)} item ids are not among them, "
-            f"e.g. {strange[0]!r}; the items have ids {known}. Are these the right items?"
+            f"score: every output must be about one of the items; {unknown_items_message(strange, items)}. Are these "
+            "the right items?"
         )
+    return places
+
+
+def _run_and_item(plain: pl.DataFrame, places: pl.Series, n_items: int) -> pl.Series:
+    """One number for each run and item, of each row: compared many times faster than two names."""
+    runs = plain["run_id"]
+    if runs.n_unique() == 1:
+        return places
+    codes = runs.cast(pl.Categorical).to_physical().cast(pl.UInt64)
+    numbers: pl.Series = codes * n_items + places
+    return numbers
+
+
+def _same(left: pl.Series, right: pl.Series) -> bool:
+    """Whether two columns are equal row by row: then nothing has to be looked up."""
+    return left.equals(right, null_equal=False)
 
 
 def _golds(items: pl.DataFrame, targets: pl.DataFrame | None, question: str) -> pl.DataFrame:
@@ -160,13 +195,15 @@ def _golds(items: pl.DataFrame, targets: pl.DataFrame | None, question: str) -> 
     return kept.drop(human).join(of_question, on="item_id", how="left", maintain_order="left")
 
 
-def _first_sample(plain: pl.DataFrame) -> pl.DataFrame:
-    """One row per run and item; of several samples the one with the lowest number."""
-    same = plain["sample"].n_unique() == 1
-    first = plain if same else plain.filter(pl.col("sample") == pl.col("sample").min().over("run_id", "item_id"))
-    twice = first.filter(pl.struct("run_id", "item_id").is_duplicated())
-    if len(twice):
-        row = twice.row(0, named=True)
+def _first_sample(plain: pl.DataFrame, of: pl.Series) -> pl.DataFrame:
+    """One row per run and item (``of``, one number for each); of several samples the one with the lowest number."""
+    first = plain
+    if plain["sample"].n_unique() > 1:
+        lowest = pl.col("sample") == pl.col("sample").min().over("of")
+        keep = plain.select("sample", of=of).select(lowest).to_series()
+        first, of = plain.filter(keep), of.filter(keep)
+    if of.n_unique() < len(of):
+        row = first.filter(of.is_duplicated()).row(0, named=True)
         raise TableError(
             f"score: one answer per run and item is wanted; item {row['item_id']!r} of run {row['run_id']!r} occurs "
             f"twice at sample {row['sample']} (rows differ in method, operator, k or draw); keep one of them."
@@ -177,12 +214,13 @@ def _first_sample(plain: pl.DataFrame) -> pl.DataFrame:
 def _labelled(rows: pl.DataFrame, names: tuple[str, ...], label_map: Mapping[str, str] | None) -> pl.DataFrame:
     """``label_pred``, ``state`` and ``below_top`` of each output, whose ``label_probs`` are about ``names``."""
     probs = pl.col("label_probs")
-    single = _single_top(probs)
+    ours = rows["options"].null_count() == len(rows)  # then every list is in one order, that of the names
     order = pl.col("options").fill_null(pl.lit(list(names), dtype=pl.List(pl.String)))
-    best = pl.when(single).then(order.list.get(probs.list.arg_max(), null_on_oob=True))
-    no_label = pl.col("label").is_null().all().over("run_id")
-    said = pl.col("label").replace(dict(label_map)) if label_map else pl.col("label")
-    label = pl.when(no_label & probs.is_not_null()).then(best).otherwise(said)
+    label = pl.col("label").replace(dict(label_map)) if label_map else pl.col("label")
+    if rows["label"].null_count():
+        best = pl.when(_single_top(probs)).then(order.list.get(probs.list.arg_max(), null_on_oob=True))
+        no_label = pl.col("label").is_null().all().over("run_id")
+        label = pl.when(no_label & probs.is_not_null()).then(best).otherwise(label)
     failed = pl.col("error").is_not_null()
     rows = rows.with_columns(pl.when(~failed).then(label).alias("label_pred"))
     unknown = rows.filter(~pl.col("label_pred").is_in(list(names)))["label_pred"]
@@ -191,17 +229,18 @@ def _labelled(rows: pl.DataFrame, names: tuple[str, ...], label_map: Mapping[str
     answered = pl.when(pl.col("label_pred").is_null()).then(pl.lit("unparsed")).otherwise(pl.lit("answered"))
     state = pl.when(failed).then(pl.lit("failed")).otherwise(answered)
     width = int(rows.select(probs.list.len().max()).item() or 0)
-    return rows.with_columns(state.alias("state"), _below_top(order, width).alias("below_top"))
+    at = [pl.lit(name) for name in names[:width]] if ours else [
+        order.list.get(place, null_on_oob=True) for place in range(width)
+    ]  # fmt: skip
+    return rows.with_columns(state.alias("state"), _below_top(at).alias("below_top"))
 
 
-def _below_top(order: pl.Expr, width: int) -> pl.Expr:
-    """Whether another option is more probable than the label given; null where either is unknown."""
+def _below_top(at: Sequence[pl.Expr]) -> pl.Expr:
+    """Whether an option is more probable than the label given, of options ``at`` each place; null where unknown."""
     probs = pl.col("label_probs")
     own = [
-        pl.when(order.list.get(place, null_on_oob=True) == pl.col("label_pred")).then(
-            probs.list.get(place, null_on_oob=True)
-        )
-        for place in range(width)
+        pl.when(name == pl.col("label_pred")).then(probs.list.get(place, null_on_oob=True))
+        for place, name in enumerate(at)
     ]
     given = pl.coalesce(own) if own else pl.lit(None, dtype=pl.Float64)
     return pl.when(pl.col("label").is_not_null() & pl.col("label_pred").is_not_null()).then(
@@ -236,8 +275,15 @@ def _crossed(answers: pl.DataFrame, evaluated: pl.DataFrame) -> pl.DataFrame:
     """Every run by every evaluated item; what has no output is missing."""
     runs = answers.select("run_id").unique().sort("run_id")
     grid = runs.join(evaluated, how="cross", maintain_order="left_right")
-    joined = grid.join(answers, on=["run_id", "item_id"], how="left", maintain_order="left")
+    joined = _beside(grid, answers, ["run_id", "item_id"])
     return joined.with_columns(pl.col("state").fill_null("missing"))
+
+
+def _beside(left: pl.DataFrame, right: pl.DataFrame, on: list[str]) -> pl.DataFrame:
+    """The columns of the right frame, one row for each key, beside the left one; null where it has no row."""
+    if all(_same(left[key], right[key]) for key in on):
+        return left.hstack(right.drop(on))
+    return left.join(right, on=on, how="left", maintain_order="left")
 
 
 def _aside(count: int, what: str) -> str:

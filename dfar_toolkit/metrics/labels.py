@@ -30,6 +30,8 @@ class PairedLabels(NamedTuple):
     def answered(self) -> PairedLabels:
         """The items that have an answer."""
         keep = self.pred < len(self.options)
+        if keep.all():
+            return self
         groups = None if self.groups is None else self.groups.filter(pl.Series(keep))
         return PairedLabels(self.gold[keep], self.pred[keep], self.options, groups)
 
@@ -63,13 +65,17 @@ def pair_labels(
     gold_labels, pred_labels = _values(name, frame, gold, "gold"), _values(name, frame, pred, "pred")
     if len(gold_labels) != len(pred_labels):
         raise ValueError(f"{name}: gold has {len(gold_labels)} labels, pred has {len(pred_labels)}; give one per item")
-    gold_text, pred_text = _text(name, gold_labels, pred_labels)
+    if options is not None and all(_are_of(labels, options) for labels in (gold_labels, pred_labels)):
+        gold_text, pred_text, names = gold_labels, pred_labels, tuple(options)  # neither cast nor checked again
+    else:
+        gold_text, pred_text = _text(name, gold_labels, pred_labels)
+        names = ()
     if gold_text.null_count():
         raise TableError(
             f"{name}: every item needs a gold label; {gold_text.null_count()} of {len(gold_text)} are null; "
             "leave those items out and count them."
         )
-    names = _options(name, options, gold_text, pred_text)
+    names = names or _options(name, options, gold_text, pred_text)
     return PairedLabels(
         gold=_codes(gold_text, names, 0),
         pred=_codes(pred_text, names, len(names)),
@@ -128,6 +134,11 @@ def _text(name: str, gold: pl.Series, pred: pl.Series) -> tuple[pl.Series, pl.Se
     if len(kinds) > 1:
         raise ValueError(f"{name}: gold is {gold.dtype}, pred is {pred.dtype}; labels on both sides must be alike")
     return gold.cast(pl.String), pred.cast(pl.String)
+
+
+def _are_of(labels: pl.Series, options: Sequence[str]) -> bool:
+    """Whether the labels are an enumeration of just these options, so that none can be another."""
+    return isinstance(labels.dtype, pl.Enum) and labels.dtype.categories.to_list() == list(options)
 
 
 def _kind(name: str, labels: pl.Series) -> str:

@@ -11,7 +11,11 @@ from dfar_toolkit.errors import TableError
 
 
 def predicted_distributions(
-    outputs: pl.DataFrame, options: Sequence[str], *, label_map: Mapping[str, str] | None = None
+    outputs: pl.DataFrame,
+    options: Sequence[str],
+    *,
+    label_map: Mapping[str, str] | None = None,
+    alone: bool = False,
 ) -> pl.DataFrame:
     """Predicted probabilities of every run and item, averaged over its samples.
 
@@ -24,6 +28,7 @@ def predicted_distributions(
         outputs: Rows of the table outputs with ``label_pred`` (null where unparsed); failed rows have ``error``.
         options: Names of the options in order.
         label_map: From the outputs' names of options to ours.
+        alone: Whether every run is known to have one row for each item, so that nobody has to look.
 
     Returns:
         ``run_id, item_id, label_probs_pred`` (list in the order of ``options``), ``label_mass`` (mean; the sum of the
@@ -33,9 +38,16 @@ def predicted_distributions(
         TableError: A row names an option that is not one of ``options``, or has not one number for each that it names.
     """
     columns = ["run_id", "item_id", "label_pred", "label_probs", "label_mass", "options", "error"]
-    answered = outputs.select(columns).filter(pl.col("error").is_null())
-    given = answered.filter(pl.col("label_probs").is_not_null())
-    parts = [_ordered(part, options, label_map) for part in _by_order(given)]
+    answered = outputs.select(columns)
+    if answered["error"].null_count() < len(answered):
+        answered = answered.filter(pl.col("error").is_null())
+    given = answered.filter(pl.col("label_probs").is_not_null()) if answered["label_probs"].null_count() else answered
+    orders = _by_order(given)
+    if alone and len(orders) == 1 and len(given) == len(answered):
+        as_given = _as_given(given, options, label_map)
+        if as_given is not None:
+            return as_given
+    parts = [_ordered(part, options, label_map) for part in orders]
     without = outputs["run_id"].unique().filter(~outputs["run_id"].unique().is_in(given["run_id"].unique().implode()))
     sampled = answered.filter(pl.col("run_id").is_in(without.implode()), pl.col("label_pred").is_not_null())
     sampled = sampled.filter(pl.len().over("run_id", "item_id") > 1) if len(sampled) else sampled
@@ -46,7 +58,7 @@ def predicted_distributions(
         return pl.DataFrame(schema=_SCHEMA)
     names = [f"p{k}" for k in range(len(options))]
     rows = pl.concat(parts)
-    if rows.select("run_id", "item_id").is_duplicated().any():
+    if not alone and rows.select("run_id", "item_id").is_duplicated().any():
         total = pl.sum_horizontal(names)
         shares = [pl.when(total > 0).then(pl.col(name) / total).alias(name) for name in names]
         rows = rows.with_columns(shares).group_by("run_id", "item_id", maintain_order=True).agg(
@@ -87,6 +99,8 @@ def _by_order(given: pl.DataFrame) -> list[pl.DataFrame]:
         return []
     first = given["options"][0]
     order = None if first is None else first.to_list()
+    if given["options"].null_count() == len(given):
+        return [given]
     same = pl.col("options").eq_missing(pl.lit(order, dtype=pl.List(pl.String)))
     if given.select(same.all()).item():
         return [given]
@@ -100,6 +114,19 @@ _SCHEMA: Final = {
     "label_mass": pl.Float64(),
     "n_samples": pl.Int64(),
 }
+
+
+def _as_given(part: pl.DataFrame, options: Sequence[str], label_map: Mapping[str, str] | None) -> pl.DataFrame | None:
+    """The rows with their lists as they are, where those are in the order of ours and complete; None elsewhere."""
+    own, probs = part["options"][0], part["label_probs"]
+    named = list(own) if own is not None else list(options)
+    if [(label_map or {}).get(name, name) for name in named] != list(options) or not named:
+        return None
+    if not (probs.list.len() == len(named)).all() or probs.explode().null_count():
+        return None
+    lists = pl.col("label_probs").cast(_SCHEMA["label_probs_pred"]).alias("label_probs_pred")
+    mass = pl.coalesce("label_mass", pl.col("label_probs").list.sum()).alias("label_mass")
+    return part.select("run_id", "item_id", lists, mass, pl.lit(1, dtype=pl.Int64).alias("n_samples"))
 
 
 def _ordered(part: pl.DataFrame, options: Sequence[str], label_map: Mapping[str, str] | None) -> pl.DataFrame:

@@ -37,7 +37,10 @@ def label_rows(
     Returns:
         Rows ``metric, label`` and Estimate's fields.
     """
-    gold = part.drop_nulls("label")
+    # As an enumeration, so that the dozen scores below need not read the names each for itself.
+    named = pl.col("label", "label_pred").cast(pl.Enum(options))
+    read = [c for c in ("label", "label_pred", "state", "below_top", "group") if c in part.columns]
+    gold = part.select(read).drop_nulls("label").with_columns(named)
     found = _shares(gold, options, confidence) | _agreement_with_gold(gold, options, confidence, n_boot, seed)
     found |= _counts(part, gold)
     below = int(gold["below_top"].sum())

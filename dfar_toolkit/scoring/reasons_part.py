@@ -34,7 +34,9 @@ def reason_rows(
         Rows ``metric`` and Estimate's fields.
     """
     given = pl.when(pl.col("error").is_null()).then("reason").alias("reason")
-    own = outputs.filter(run_id=run).select("item_id", "label_pred", given)
+    own = outputs.select("run_id", "item_id", "label_pred", given).filter(run_id=run).drop("run_id")
+    if own["reason"].null_count() == len(own):
+        return None
     people = items.select("item_id", "statement", _texts().alias("human_reasons"))
     kept = part.select("item_id", *(["group"] if "group" in part.columns else []))
     frame = kept.join(own, on="item_id", how="left").join(people, on="item_id", how="left")

@@ -144,7 +144,8 @@ def _one_run(
 ) -> list[pl.DataFrame]:
     """Every part of the table that one run allows on one subset, in the order of ``PARTS``."""
     options, how = context.answers.options, settings._asdict()
-    gold = part.drop_nulls("label")
+    group = ["group"] if "group" in part.columns else []
+    gold = part.select("item_id", "label", "label_pred", *group).drop_nulls("label")
     pairs = predicted_pairs(part, options) if wanted & {"soft", "ceiling", "calibration"} else None
     notes = [n for n in (subset.note, context.answers.note, context.note) if n]
     ordered, asked_of = context.ordered, str(context.answers.outputs["question"][0])

@@ -10,14 +10,16 @@ import polars as pl
 
 from dfar_toolkit.estimate import Additive, estimates_frame, mean_of
 from dfar_toolkit.metrics.calibration.calibration_table import calibration_table
-from dfar_toolkit.metrics.ceiling.ceiling_share import Measured, shares_of_ceiling
+from dfar_toolkit.metrics.ceiling.ceiling_share import Measured, shares_of_votes
 from dfar_toolkit.metrics.ceiling.ceiling_table import ceiling_table
-from dfar_toolkit.metrics.ceiling.fitted_scores import BestMetric
+from dfar_toolkit.metrics.ceiling.fitted_scores import BestMetric, gold_shares
+from dfar_toolkit.metrics.ceiling.vote_counts import VoteCounts, read_votes
+from dfar_toolkit.metrics.ceiling.vote_rows import item_rows
 from dfar_toolkit.metrics.soft_labels.brier import brier_score_rows
 from dfar_toolkit.metrics.soft_labels.cross_entropy import soft_cross_entropy_rows
 from dfar_toolkit.metrics.soft_labels.joined_pairs import joined_pairs
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
-from dfar_toolkit.metrics.soft_labels.references import corpus_mean_predictor
+from dfar_toolkit.metrics.soft_labels.references import corpus_mean_predictor, mean_shares, reference_predictors
 from dfar_toolkit.metrics.soft_labels.score_table import soft_label_table
 from dfar_toolkit.metrics.soft_labels.total_variation import total_variation_rows
 
@@ -102,50 +104,57 @@ def with_ceiling_shares(
     voted = part.drop_nulls("label_counts").filter(pl.col("label_counts").list.sum() > 0)
     if not bool((voted["label_counts"].list.len() == len(options)).all()):
         return ceilings  # the options were not given, and the labels in use are not all that people could vote for
-    of_labels = _accuracy_measured(voted, options)
-    of_shares = [] if pairs is None or pairs.counts is None else _distributions_measured(pairs)
-    tables = []
-    if of_shares and pairs is not None and len(pairs.gold) == len(voted):  # the same items: one set of draws
-        tables.append(_shares_of(voted, [of_labels, *of_shares], confidence, seed))
-    else:
-        tables.append(_shares_of(voted, [of_labels], confidence, seed))
-        if of_shares and pairs is not None:
-            own = pl.DataFrame({"label_counts": pairs.counts})
-            own = own if pairs.groups is None else own.with_columns(pairs.groups.alias("group"))
-            tables.append(_shares_of(own, of_shares, confidence, seed))
+    votes = read_votes("share_of_ceiling", voted.select("label_counts", *_group(voted)))
+    of_labels = _accuracy_measured(voted, votes, options)
+    together = [(votes, [of_labels])]
+    if pairs is not None and pairs.counts is not None:
+        if len(pairs.gold) == len(voted):  # the same items: one set of draws
+            together = [(votes, [of_labels, *_distributions_measured(pairs, votes)])]
+        else:
+            own = read_votes("share_of_ceiling", pairs.counts, group=pairs.groups)
+            together.append((own, _distributions_measured(pairs, own)))
+    tables = [_shares_of(of, measured, confidence, seed) for of, measured in together]
     return pl.concat([ceilings, *tables], how="diagonal")
 
 
-def _shares_of(voted: pl.DataFrame, measured: list[Measured], confidence: float, seed: int) -> pl.DataFrame:
+def _shares_of(votes: VoteCounts, measured: list[Measured], confidence: float, seed: int) -> pl.DataFrame:
     """Shares of the ceiling of several scores of the same items, the credit of tied labels shared."""
-    found = shares_of_ceiling(
-        measured, voted.select("label_counts", *_group(voted)), column="label_counts", ties="split",
-        confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed,
+    found = shares_of_votes(
+        measured, votes, ties="split", confidence=confidence, n_boot=_CEILING_DRAWS, seed=seed,
     )  # fmt: skip
     names = [_SCORE_OF.get(m.metric, m.metric) for m in measured]
     return estimates_frame(found, beside=[{"metric": f"share_of_ceiling_{name}"} for name in names])
 
 
-def _accuracy_measured(voted: pl.DataFrame, options: tuple[str, ...]) -> Measured:
+def _accuracy_measured(voted: pl.DataFrame, votes: VoteCounts, options: tuple[str, ...]) -> Measured:
     """Accuracy against the label with the most votes, an unanswered item wrong, tied labels sharing the credit."""
-    counts = voted["label_counts"].list.to_array(len(options)).to_numpy().astype(np.float64)
-    lead = counts == counts.max(axis=1, keepdims=True)
-    credit = np.column_stack([lead / lead.sum(axis=1, keepdims=True), np.zeros(len(lead))])
+    credit = np.column_stack([gold_shares(votes.patterns, "split"), np.zeros(len(votes.patterns))])
     said = voted["label_pred"].cast(pl.Enum(options)).to_physical().cast(pl.Int64).fill_null(len(options)).to_numpy()
-    accuracy = mean_of("accuracy", "accuracy", credit[np.arange(len(said)), said])
-    majority = mean_of("accuracy", "accuracy", credit[:, int(counts.sum(axis=0).argmax())])
+    most = int((votes.times @ votes.patterns).argmax())
+    accuracy = mean_of("accuracy", "accuracy", credit[votes.of_item, said])
+    majority = mean_of("accuracy", "accuracy", credit[:, most][votes.of_item])
     return Measured("accuracy", accuracy, majority)
 
 
-def _distributions_measured(pairs: PairedDistributions) -> list[Measured]:
+def _distributions_measured(pairs: PairedDistributions, votes: VoteCounts) -> list[Measured]:
     """Cross-entropy, Brier score and total variation of the run and of the corpus mean."""
-    mean = corpus_mean_predictor(pairs)
     statistics: dict[BestMetric, Callable[[PairedDistributions], Additive]] = {
         "cross_entropy": soft_cross_entropy_rows,
         "brier": brier_score_rows,
         "total_variation": total_variation_rows,
     }
-    return [Measured(metric, rows(pairs), rows(mean)) for metric, rows in statistics.items()]
+    first = np.empty(len(votes.patterns), dtype=np.int64)
+    first[votes.of_item[::-1]] = np.arange(len(votes.of_item))[::-1]
+    if not all(np.array_equal(shares[first][votes.of_item], shares) for shares in pairs.gold.T):  # rounded differently
+        mean = corpus_mean_predictor(pairs)
+        return [Measured(metric, rows(pairs), rows(mean)) for metric, rows in statistics.items()]
+    # What the corpus mean scores depends on the votes alone: once for each row of votes that occurs.
+    distinct = pairs._replace(
+        gold=pairs.gold[first], pred=pairs.pred[first], mass=pairs.mass[first], counts=votes.patterns,
+        groups=None, times=votes.times,
+    )  # fmt: skip
+    mean = reference_predictors(distinct, mean=mean_shares(pairs))["corpus_mean"]
+    return [Measured(metric, rows(pairs), item_rows(rows(mean), votes)) for metric, rows in statistics.items()]
 
 
 def calibration_rows(
@@ -162,8 +171,8 @@ def calibration_rows(
     Returns:
         Rows ``metric`` and Estimate's fields.
     """
-    complete = part.filter(pl.col("label_probs").is_not_null(), pl.col("label_probs_pred").is_not_null())
-    codes = complete["label"].cast(pl.Enum(options)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+    both = part["label_probs"].is_not_null() & part["label_probs_pred"].is_not_null()
+    codes = part["label"].filter(both).cast(pl.Enum(options)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
     return calibration_table(pairs, np.asarray(codes), confidence=confidence, n_boot=n_boot, seed=seed)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 SMALLEST: Final = 1 << 20  # bytes from which it is worth while
 _LONGEST: Final = 1 << 26  # bytes of a block, hence of the longest line
+_BLANKS: Final = np.frombuffer(b"\n\r \t", dtype=np.uint8)  # what a line of white space may begin with
 _EXACT: Final = 2.0**53  # whole numbers beyond it are not exact as floats
 
 
@@ -26,7 +28,7 @@ def arrow_lines(data: bytes) -> pl.DataFrame | None:
     import pyarrow as pa
     from pyarrow import json
 
-    lines = data.count(b"\n") + (not data.endswith(b"\n")) - _blank_lines(data)
+    lines = _filled_lines(data)
     try:
         table = json.read_json(io.BytesIO(data), read_options=json.ReadOptions(block_size=_LONGEST))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError):
@@ -39,11 +41,14 @@ def arrow_lines(data: bytes) -> pl.DataFrame | None:
     return frame if all(_exact(frame[c]) for c in frame.columns) else None
 
 
-def _blank_lines(data: bytes) -> int:
-    """Lines of white space only."""
-    if b"\n\n" not in data and b"\n\r" not in data and b"\n " not in data and b"\n\t" not in data:
-        return 0
-    return sum(not line.strip() for line in data.splitlines())
+def _filled_lines(data: bytes) -> int:
+    """Lines of more than white space."""
+    text = np.frombuffer(data, dtype=np.uint8)
+    ends = np.flatnonzero(text == ord("\n"))
+    after = text[ends[ends < len(text) - 1] + 1]
+    if np.isin(after, _BLANKS).any() or not data[:1].strip():
+        return sum(bool(line.strip()) for line in data.split(b"\n"))
+    return len(ends) + (not data.endswith(b"\n"))
 
 
 def _plain(dtype: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from dfar_toolkit.estimate import Floats
+from dfar_toolkit.metrics.calibration.equal_mass_edges import equal_mass_edges
 from dfar_toolkit.metrics.labels import Codes
 
 Binning = Literal["width", "mass"]
@@ -56,25 +57,28 @@ def bin_values(values: Floats, *, n_bins: int = 15, binning: Binning = "width") 
     if binning != "width":
         raise ValueError(f'calibration: binning must be "width" or "mass", found {binning!r}')
     edges = np.arange(n_bins + 1) / n_bins
-    codes = np.searchsorted(edges[1:-1] + _EQUAL, values, side="left").astype(np.int64)
-    return Bins(codes, edges[:-1], edges[1:])
+    return Bins(_equal_width(values, edges), edges[:-1], edges[1:])
+
+
+def _equal_width(values: Floats, edges: Floats) -> Codes:
+    """How many of the inner edges lie below each value: a guess by division, then held against the two edges beside."""
+    n_bins, inner = len(edges) - 1, edges[1:-1] + _EQUAL
+    if not len(values) or not (values.min() >= 0 and values.max() < 2):
+        return np.searchsorted(inner, values, side="left").astype(np.int64)
+    bounds = np.concatenate([[-np.inf], inner, [np.inf]])
+    guess = np.minimum((values * n_bins).astype(np.int64), n_bins - 1)
+    guess += values > bounds[guess + 1]
+    guess -= values <= bounds[guess]
+    return guess
 
 
 def _equal_mass(values: Floats, n_bins: int) -> Bins:
-    n = len(values)
     lows, highs = np.full(n_bins, np.nan), np.full(n_bins, np.nan)
-    if not n:
+    if not len(values):
         return Bins(np.empty(0, dtype=np.int64), lows, highs)
-    ordered = np.sort(values)
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(ordered) > _EQUAL]))
-    ends = np.append(starts[1:], n)
-    # In whole numbers, so that a run in the middle of two bins falls on the same side whatever the sizes.
-    of_run = n_bins * (starts + ends) // (2 * n)
-    first = np.flatnonzero(np.concatenate([[True], np.diff(of_run) > 0]))
-    present, last = of_run[first], np.append(first[1:], len(of_run)) - 1
-    lows[present], highs[present] = ordered[starts[first]], ordered[ends[last] - 1]
-    codes = present[np.searchsorted(lows[present], values, side="right") - 1]
-    return Bins(codes.astype(np.int64), lows, highs)
+    edges = equal_mass_edges(values, n_bins, equal=_EQUAL)
+    lows[edges.present], highs[edges.present] = edges.lows, edges.highs
+    return Bins(edges.codes, lows, highs)
 
 
 def bin_means(codes: Codes, n_bins: int, values: Floats) -> tuple[Floats, Floats]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 import polars as pl
 
@@ -17,13 +18,10 @@ from dfar_toolkit.metrics.calibration.corp_decomposition import (
 )
 from dfar_toolkit.metrics.calibration.debiased_calibration_error import debiased_error, linearised, with_enough_bins
 from dfar_toolkit.metrics.calibration.expected_calibration_error import Binned, binned_calibration_error
-from dfar_toolkit.metrics.calibration.human_distribution import (
-    entropy_calibration_error_rows,
-    human_error,
-    rank_calibration_rows,
-)
-from dfar_toolkit.metrics.calibration.risk_coverage import aurc_rows, excess_aurc_rows
-from dfar_toolkit.metrics.calibration.targets import Flags, against_labels, is_hard, placed
+from dfar_toolkit.metrics.calibration.human_distribution import human_error, human_rows
+from dfar_toolkit.metrics.calibration.risk_coverage import both_area_rows
+from dfar_toolkit.metrics.calibration.targets import Facet, Flags, against_labels, all_placed, facets, is_hard
+from dfar_toolkit.metrics.labels import Codes
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 
 _BINNED: Final = (
@@ -86,7 +84,8 @@ def calibration_table(
         labels = pairs.gold.argmax(axis=1)
     human = _human(pairs) if not is_hard(pairs) or not len(pairs.gold) else []
     part, keep = (None, None) if labels is None else against_labels("calibration_table", pairs, labels)
-    majority = [] if part is None or keep is None else _majority(part, keep)
+    top = None if part is None else _top(part)
+    majority = [] if part is None or keep is None or top is None else _majority(part, keep, top)
     rows = [measure.rows for measure in human + majority]
     found = estimate_together(rows, groups=pairs.groups, confidence=confidence, n_boot=n_boot, seed=seed)
     made = [_finished(m, e) for m, e in zip(human + majority, found, strict=True)]
@@ -95,27 +94,37 @@ def calibration_table(
         binned = binned_calibration_error(pairs, _HUMAN_BINNED, seed=seed)
         named.insert(len(human), (_HUMAN_BINNED.metric, binned))
     if part is not None:
-        named = _with_majority(named, part, seed)
+        assert top is not None
+        named = _with_majority(named, part, top, seed)
     return estimates_frame([e for _, e in named], beside=[{"metric": metric} for metric, _ in named])
 
 
 def _human(pairs: PairedDistributions) -> list[_Measure]:
     error = human_error(pairs)
-    return [
-        _Measure(error.rows, error.n_bins),
-        _Measure(entropy_calibration_error_rows(pairs)),
-        _Measure(rank_calibration_rows(pairs)),
-    ]
+    return [_Measure(error.rows, error.n_bins), *map(_Measure, human_rows(pairs))]
 
 
-def _majority(part: PairedDistributions, keep: Flags) -> list[_Measure]:
+class _Top(NamedTuple):
+    """What was seen of the most probable options, and their rising order (N,): for all measures of them."""
+
+    facet: Facet
+    rising: Codes
+
+
+def _top(part: PairedDistributions) -> _Top:
+    facet = facets(part, "confidence")[0]
+    return _Top(facet, np.argsort(facet.predicted))
+
+
+def _majority(part: PairedDistributions, keep: Flags, top: _Top) -> list[_Measure]:
     """The measures against labels; CORP of whether the most probable option is right."""
-    top, each = debiased_error(part), debiased_error(part, view="classwise")
-    measures = [_Measure(e.rows._replace(metric=f"{e.rows.metric}_majority"), e.n_bins) for e in (top, each)]
-    terms = [row._replace(metric=f"corp_{row.metric}_majority") for row in corp_rows(part, view="confidence")]
-    measures += [_Measure(row) for row in terms]
-    measures += [_Measure(row, linear=True) for row in (aurc_rows(part), excess_aurc_rows(part))]
-    return [m._replace(rows=placed(m.rows, keep), n=len(part.gold)) for m in measures]
+    errors = debiased_error(part, of_facets=[top.facet]), debiased_error(part, view="classwise")
+    measures = [_Measure(e.rows._replace(metric=f"{e.rows.metric}_majority"), e.n_bins) for e in errors]
+    terms = corp_rows(part, view="confidence", sorted_facets=[top])
+    measures += [_Measure(row._replace(metric=f"corp_{row.metric}_majority")) for row in terms]
+    measures += [_Measure(row, linear=True) for row in both_area_rows(*top, part.note)]
+    among_all = all_placed([m.rows for m in measures], keep)
+    return [m._replace(rows=rows, n=len(part.gold)) for m, rows in zip(measures, among_all, strict=True)]
 
 
 def _finished(measure: _Measure, found: Estimate) -> Estimate:
@@ -127,12 +136,14 @@ def _finished(measure: _Measure, found: Estimate) -> Estimate:
 
 
 def _with_majority(
-    named: list[tuple[str, Estimate]], part: PairedDistributions, seed: int
+    named: list[tuple[str, Estimate]], part: PairedDistributions, top: _Top, seed: int
 ) -> list[tuple[str, Estimate]]:
     """CORP terms without the intervals that they cannot have, and the ECE family after all others."""
     first = next(i for i, (metric, _) in enumerate(named) if metric.startswith("corp_"))
-    calibrated = miscalibration_under_calibration(part, view="confidence", seed=seed)
+    calibrated = miscalibration_under_calibration(part, view="confidence", sorted_facets=[top], seed=seed)
     terms = corp_estimates([e for _, e in named[first : first + N_TERMS]], calibrated)
     for place, term in enumerate(terms):
         named[first + place] = (named[first + place][0], term)
-    return named + [(how.metric, binned_calibration_error(part, how, seed=seed)) for how in _BINNED]
+    views: dict[str, list[Facet]] = {"confidence": [top.facet], "classwise": facets(part, "classwise")}
+    binned = [binned_calibration_error(part, how, of_facets=views[how.view], seed=seed) for how in _BINNED]
+    return named + [(how.metric, error) for how, error in zip(_BINNED, binned, strict=True)]

@@ -21,10 +21,10 @@ from dfar_toolkit.metrics.calibration.targets import (
     Facet,
     View,
     against_labels,
+    all_placed,
     facets,
     is_hard,
     pair_targets,
-    placed,
     unit_codes,
 )
 from dfar_toolkit.metrics.calibration.under_calibration import labels_under_calibration
@@ -114,7 +114,11 @@ def corp_decomposition(
 
 
 def corp_rows(
-    pairs: PairedDistributions, labels: npt.ArrayLike | None = None, *, view: View = "classwise"
+    pairs: PairedDistributions,
+    labels: npt.ArrayLike | None = None,
+    *,
+    view: View = "classwise",
+    sorted_facets: Sequence[tuple[Facet, Codes]] | None = None,
 ) -> list[Additive]:
     r"""The terms in the order of the decomposition, each the mean of one number per item.
 
@@ -126,6 +130,8 @@ def corp_rows(
         pairs: Gold and predictions.
         labels: Places of the options (N,), -1 where people tied, in place of the gold shares.
         view: ``classwise`` or ``confidence``.
+        sorted_facets: The facets of the view and the rising order of their predictions (N,), where they are at hand
+            and no labels are given.
 
     Returns:
         brier_score, miscalibration, discrimination, uncertainty, discrimination_debiased.
@@ -136,8 +142,8 @@ def corp_rows(
     )
     units, n = unit_codes(part.groups, len(part.gold)), len(part.gold)
     terms = {term: np.zeros(n) for term in _TERMS}
-    for facet in facets(part, view) if n else []:
-        isotonic = isotonic_fit(facet.predicted, facet.observed)
+    for facet, order in (sorted_facets or _sorted_facets(part, view)) if n else []:
+        isotonic = isotonic_fit(facet.predicted, facet.observed, order=order)
         squares = (facet.predicted - facet.observed) ** 2
         spread = (facet.observed - facet.observed.mean()) ** 2
         residual = facet.observed - isotonic.fitted
@@ -146,7 +152,11 @@ def corp_rows(
         terms["discrimination"] += spread - residual**2
         terms["uncertainty"] += spread
         terms["discrimination_debiased"] += spread - residual**2 - _noise(residual, isotonic.blocks, units)
-    return [placed(mean_of(t, f"CORP {t.replace('_', ' ')}", x, note=part.note), keep) for t, x in terms.items()]
+    return all_placed([mean_of(t, f"CORP {t.replace('_', ' ')}", x, note=part.note) for t, x in terms.items()], keep)
+
+
+def _sorted_facets(pairs: PairedDistributions, view: View) -> list[tuple[Facet, Codes]]:
+    return [(facet, np.argsort(facet.predicted)) for facet in facets(pairs, view)]
 
 
 def corp_estimates(found: Sequence[Estimate], calibrated: float) -> list[Estimate]:
@@ -170,12 +180,19 @@ def corp_estimates(found: Sequence[Estimate], calibrated: float) -> list[Estimat
     return made
 
 
-def miscalibration_under_calibration(pairs: PairedDistributions, *, view: View = "classwise", seed: int = 0) -> float:
+def miscalibration_under_calibration(
+    pairs: PairedDistributions,
+    *,
+    view: View = "classwise",
+    sorted_facets: Sequence[tuple[Facet, Codes]] | None = None,
+    seed: int = 0,
+) -> float:
     """Mean MCB of a perfectly calibrated model with the same predictions, by simulation; ``nan`` without items.
 
     Args:
         pairs: Gold and predictions.
         view: ``classwise`` or ``confidence``.
+        sorted_facets: As in :func:`corp_rows`.
         seed: Seed of the draws.
 
     Returns:
@@ -186,19 +203,23 @@ def miscalibration_under_calibration(pairs: PairedDistributions, *, view: View =
         return float("nan")
     units, hard = unit_codes(pairs.groups, n), is_hard(pairs)
     n_simulated = int(np.clip(_SIMULATED_ITEMS // n, 3, 100))
-    for facet in facets(pairs, view):
-        order = np.lexsort((facet.observed, facet.predicted))
+    for facet, order in sorted_facets or _sorted_facets(pairs, view):
+        if not hard or units is not None:  # what is drawn depends on what was seen too
+            order = np.lexsort((facet.observed, facet.predicted))
         ordered = Facet(facet.option, facet.predicted[order], facet.observed[order])
         of_ordered = None if units is None else units[order]
+        rising = np.arange(n)
         for _ in range(n_simulated):
             drawn = labels_under_calibration(ordered, of_ordered, hard=hard, rng=rng)
-            fitted = isotonic_fit(ordered.predicted, drawn).fitted
+            fitted = isotonic_fit(ordered.predicted, drawn, order=rising).fitted
             total += float(np.mean((ordered.predicted - drawn) ** 2 - (fitted - drawn) ** 2))
     return total / n_simulated
 
 
-def isotonic_fit(predicted: Floats, observed: Floats) -> Isotonic:
+def isotonic_fit(predicted: Floats, observed: Floats, *, order: Codes | None = None) -> Isotonic:
     """Non-decreasing function of the prediction that is nearest to the observations (N,), in squared error.
+
+    ``order`` (N,) puts the predictions in rising order, where it is at hand.
 
     Example:
         >>> isotonic_fit(np.array([0.1, 0.2, 0.3]), np.array([0.0, 1.0, 0.0])).fitted.tolist()
@@ -209,7 +230,7 @@ def isotonic_fit(predicted: Floats, observed: Floats) -> Isotonic:
     n = len(predicted)
     if not n:
         return Isotonic(np.empty(0), np.empty(0, dtype=np.int64))
-    order = np.argsort(predicted)
+    order = np.argsort(predicted) if order is None else order
     starts = np.flatnonzero(np.concatenate([[True], np.diff(predicted[order]) > _EQUAL]))
     sizes = np.diff(np.append(starts, n))
     means = np.add.reduceat(observed[order], starts) / sizes

@@ -16,7 +16,15 @@ import polars as pl
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together, mean_of
 from dfar_toolkit.metrics.calibration.bins import Binning, bin_values
 from dfar_toolkit.metrics.calibration.distinct_pairs import FEWEST_BINS, squared_means
-from dfar_toolkit.metrics.calibration.targets import View, against_labels, facets, pair_targets, placed, unit_codes
+from dfar_toolkit.metrics.calibration.targets import (
+    Facet,
+    View,
+    against_labels,
+    facets,
+    pair_targets,
+    placed,
+    unit_codes,
+)
 from dfar_toolkit.metrics.labels import Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 
@@ -121,6 +129,7 @@ def debiased_error(
     view: View = "confidence",
     n_bins: int = 15,
     binning: Binning = "mass",
+    of_facets: Sequence[Facet] | None = None,
 ) -> DebiasedError:
     """The rows and the number of bins that they rest on.
 
@@ -130,6 +139,7 @@ def debiased_error(
         view: ``confidence`` or ``classwise``.
         n_bins: Number of bins.
         binning: ``mass`` or ``width``.
+        of_facets: The facets of the view, where they are at hand and no labels are given.
 
     Returns:
         The statistic and the bins used.
@@ -141,7 +151,7 @@ def debiased_error(
     units, n = unit_codes(part.groups, len(part.gold)), len(part.gold)
     used: list[int] = []
     psi, left = np.zeros(n), 0
-    of_facets = facets(part, view)
+    of_facets = facets(part, view) if of_facets is None else of_facets
     for facet in of_facets:
         codes = bin_values(facet.predicted, n_bins=n_bins, binning=binning).codes
         found = squared_means(facet.observed - facet.predicted, codes, n_bins, units)

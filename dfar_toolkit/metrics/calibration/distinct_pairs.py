@@ -70,6 +70,8 @@ def squared_means(x: Floats, codes: Codes, n_bins: int, units: Codes | None) -> 
     """
     count = np.bincount(codes, minlength=n_bins).astype(np.float64)
     total = np.bincount(codes, weights=x, minlength=n_bins)
+    if units is None:
+        return _of_items(x, codes, count, np.asarray(total, dtype=np.float64))
     cells = _cells(x, codes, n_bins, units, count)
     usable = cells.units >= 2
     products = np.where(usable, count**2 - cells.sizes, 1.0)
@@ -97,10 +99,24 @@ def unit_sums(x: Floats, codes: Codes, n_bins: int, units: Codes) -> tuple[Codes
     return cell.astype(np.int64), names % n_bins, sums
 
 
-def _cells(x: Floats, codes: Codes, n_bins: int, units: Codes | None, count: Floats) -> _Cells:
-    if units is None:
-        squares = np.bincount(codes, weights=x * x, minlength=n_bins).astype(np.float64)
-        return _Cells(x, np.ones(len(x)), squares, count, count)
+def _of_items(x: Floats, codes: Codes, count: Floats, total: Floats) -> DistinctPairs:
+    """As with units of one item each: psi is then a quadratic function of x, with other coefficients in each bin."""
+    usable = count >= 2
+    products = np.where(usable, count * (count - 1), 1.0)
+    squares = np.bincount(codes, weights=x * x, minlength=len(count))
+    squared = np.where(usable, (total**2 - squares) / products, 0.0)
+    used = float(count[usable].sum())
+    if not used:
+        return DistinctPairs(float("nan"), np.zeros(len(x)), len(x), 0)
+    value = float((count * squared)[usable].sum() / used)
+    scale = np.where(usable, len(x) / used, 0.0)
+    twice = 2 * scale * count / products
+    constant = value + scale * (squared - value) - twice * squared * (count - 1)
+    psi = constant[codes] + x * ((twice * total)[codes] - twice[codes] * x)
+    return DistinctPairs(value, psi, int(len(x) - used), int(usable.sum()))
+
+
+def _cells(x: Floats, codes: Codes, n_bins: int, units: Codes, count: Floats) -> _Cells:
     cell, bins, sums = unit_sums(x, codes, n_bins, units)
     sizes = np.bincount(cell, minlength=len(bins)).astype(np.float64)
     return _Cells(

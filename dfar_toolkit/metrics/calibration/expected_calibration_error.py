@@ -17,7 +17,7 @@ import polars as pl
 
 from dfar_toolkit.estimate import Estimate, Floats
 from dfar_toolkit.metrics.calibration.bins import Binning, bin_means, bin_values
-from dfar_toolkit.metrics.calibration.targets import View, facets, is_hard, pair_targets, unit_codes
+from dfar_toolkit.metrics.calibration.targets import Facet, View, facets, is_hard, pair_targets, unit_codes
 from dfar_toolkit.metrics.calibration.under_calibration import N_SIMULATIONS, gaps_under_calibration
 from dfar_toolkit.metrics.labels import Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
@@ -240,12 +240,15 @@ def maximum_calibration_error(
     return binned_calibration_error(pairs, how, seed=seed)
 
 
-def binned_calibration_error(pairs: PairedDistributions, how: Binned, *, seed: int = 0) -> Estimate:
+def binned_calibration_error(
+    pairs: PairedDistributions, how: Binned, *, of_facets: Sequence[Facet] | None = None, seed: int = 0
+) -> Estimate:
     """Any of the errors above, of distributions that are already paired.
 
     Args:
         pairs: Gold and predictions.
         how: Which error.
+        of_facets: The facets of its view, where they are at hand.
         seed: Seed of the simulated value under calibration.
 
     Returns:
@@ -262,18 +265,18 @@ def binned_calibration_error(pairs: PairedDistributions, how: Binned, *, seed: i
     if not how.norm >= 1:
         raise ValueError(f"calibration: norm must be at least 1 (inf for the largest), found {how.norm}")
     units, n = unit_codes(pairs.groups, len(pairs.gold)), len(pairs.gold)
-    of_facets, calibrated, hard = [], [], is_hard(pairs)
-    for facet in facets(pairs, how.view):
+    errors, calibrated, hard = [], [], is_hard(pairs)
+    for facet in facets(pairs, how.view) if of_facets is None else of_facets:
         codes = bin_values(facet.predicted, n_bins=how.n_bins, binning=how.binning).codes
         count, gap = bin_means(codes, how.n_bins, facet.observed - facet.predicted)
-        of_facets.append(_norm(np.abs(np.nan_to_num(gap))[None, :], count, how.norm)[0])
+        errors.append(_norm(np.abs(np.nan_to_num(gap))[None, :], count, how.norm)[0])
         gaps = gaps_under_calibration(facet, codes, how.n_bins, units, hard=hard, seed=seed)
         calibrated.append(_norm(gaps, count, how.norm))
     nan = float("nan")
     n_units = n if units is None else int(units.max(initial=-1)) + 1
     note = "; ".join(filter(None, [pairs.note, NO_INTERVAL, _under_calibration(calibrated)])) if n else "no items"
     return Estimate(
-        how.name, float(np.mean(of_facets)) if n else nan, nan, nan, n, n_units,
+        how.name, float(np.mean(errors)) if n else nan, nan, nan, n, n_units,
         "items" if units is None else "groups", "items", f"{how.n_bins} bins of equal {how.binning}", nan, note,
     )  # fmt: skip
 

@@ -15,10 +15,11 @@ import numpy.typing as npt
 import polars as pl
 
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together, mean_of
+from dfar_toolkit.estimate.additive import in_columns
 from dfar_toolkit.metrics.calibration.bins import Binning
 from dfar_toolkit.metrics.calibration.debiased_calibration_error import DebiasedError, debiased_error, with_enough_bins
 from dfar_toolkit.metrics.calibration.targets import is_hard, pair_targets
-from dfar_toolkit.metrics.labels import Column
+from dfar_toolkit.metrics.labels import Codes, Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 
 _EQUAL: Final = 1e-12  # shares and probabilities that differ by less are tied
@@ -209,20 +210,26 @@ def human_error(pairs: PairedDistributions, *, n_bins: int = 15, binning: Binnin
     return found._replace(rows=rows)
 
 
-def entropy_calibration_error_rows(pairs: PairedDistributions) -> Additive:
+def human_rows(pairs: PairedDistributions) -> tuple[Additive, Additive]:
+    """The entropy calibration error and rank calibration, for the price of one order of the items."""
+    order = _simulated_items(pairs)
+    return entropy_calibration_error_rows(pairs, order), rank_calibration_rows(pairs, order)
+
+
+def entropy_calibration_error_rows(pairs: PairedDistributions, order: Codes | None = None) -> Additive:
     """The mean difference of the entropies as an additive statistic."""
     names = ("entropy_calibration_error", "entropy calibration error (nats)")
-    return mean_of(*names, _entropy_gap(pairs.gold, pairs.pred), note=_noted(pairs, _mean_entropy_gap))
+    return mean_of(*names, _entropy_gap(pairs.gold, pairs.pred), note=_noted(pairs, _mean_entropy_gap, order))
 
 
-def rank_calibration_rows(pairs: PairedDistributions) -> Additive:
+def rank_calibration_rows(pairs: PairedDistributions, order: Codes | None = None) -> Additive:
     """The share of items ordered alike as an additive statistic."""
     alike, ordered = _ranks(pairs.gold, pairs.pred)
     tied = int(len(ordered) - ordered.sum())
     note = f"{tied} items left out: people chose all options equally often" if tied else ""
     return Additive(
-        "rank_calibration", "rank calibration", np.column_stack([alike, ordered]), lambda s: s[:, 0] / s[:, 1],
-        "people order the options of no item", "; ".join(x for x in (_noted(pairs, _mean_rank), note) if x),
+        "rank_calibration", "rank calibration", in_columns(alike, ordered), lambda s: s[:, 0] / s[:, 1],
+        "people order the options of no item", "; ".join(x for x in (_noted(pairs, _mean_rank, order), note) if x),
     )  # fmt: skip
 
 
@@ -244,9 +251,9 @@ def _ranks(gold: Floats, pred: Floats) -> tuple[Floats, Floats]:
     for k in range(width):
         for other in range(k + 1, width):
             people, model = gold[:, k] - gold[:, other], pred[:, k] - pred[:, other]
-            differ = np.abs(people) > _EQUAL
-            ordered |= differ
-            alike &= ~differ | (np.sign(people) * model > _EQUAL)
+            more, less = people > _EQUAL, people < -_EQUAL
+            ordered |= more | less
+            alike &= (~more | (model > _EQUAL)) & (~less | (model < -_EQUAL))
     return (alike & ordered).astype(np.float64), ordered.astype(np.float64)
 
 
@@ -255,17 +262,31 @@ def _mean_rank(gold: Floats, pred: Floats) -> float:
     return float(alike.sum() / ordered.sum()) if ordered.any() else float("nan")
 
 
-def _noted(pairs: PairedDistributions, statistic: Callable[[Floats, Floats], float], seed: int = 0) -> str:
+def _simulated_items(pairs: PairedDistributions) -> Codes | None:
+    """The items whose votes are drawn anew, in an order that does not depend on that of the items; None without any."""
+    if pairs.counts is None or not len(pairs.gold):
+        return None
+    marks = np.sin(1.0 + np.arange(pairs.pred.shape[1]))
+    # Every so manieth of very many.
+    return np.argsort(pairs.pred @ marks + np.pi * (pairs.counts @ marks))[:: -(-len(pairs.gold) // _SIMULATED)]
+
+
+def _noted(
+    pairs: PairedDistributions,
+    statistic: Callable[[Floats, Floats], float],
+    order: Codes | None = None,
+    seed: int = 0,
+) -> str:
     """The pairs' note and what a perfect model gets: votes drawn anew from the predictions, as many as there were."""
     if pairs.counts is None or not len(pairs.gold):
         return pairs.note
-    # In an order that does not depend on that of the items; every so manieth of very many.
-    marks = np.sin(1.0 + np.arange(pairs.pred.shape[1]))
-    order = np.argsort(pairs.pred @ marks + np.pi * (pairs.counts @ marks))[:: -(-len(pairs.gold) // _SIMULATED)]
+    order = _simulated_items(pairs) if order is None else order
+    assert order is not None
     pred, votes = pairs.pred[order], pairs.counts[order].sum(axis=1).astype(np.int64)
     rng = np.random.default_rng(seed)
     n_simulated = max(1, min(100, _SIMULATED // len(order)))
     drawn = [rng.multinomial(votes, _exact(pred)) / votes[:, None] for _ in range(n_simulated)]
+    pred = np.asfortranarray(pred)
     found = float(np.nanmean([statistic(shares, pred) for shares in drawn]))
     return "; ".join(x for x in (pairs.note, f"a perfect model gets {found:.3f} at these numbers of votes") if x)
 

@@ -16,7 +16,15 @@ import polars as pl
 
 from dfar_toolkit.estimate import ESTIMATE_SCHEMA, Additive, Estimate, Floats, estimate_together, mean_of
 from dfar_toolkit.metrics.calibration.debiased_calibration_error import linearised
-from dfar_toolkit.metrics.calibration.targets import against_labels, facets, pair_targets, placed, unit_codes
+from dfar_toolkit.metrics.calibration.targets import (
+    Facet,
+    Flags,
+    against_labels,
+    facets,
+    pair_targets,
+    placed,
+    unit_codes,
+)
 from dfar_toolkit.metrics.labels import Codes, Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 
@@ -210,8 +218,18 @@ def excess_aurc_rows(pairs: PairedDistributions, labels: npt.ArrayLike | None = 
     """E-AURC linearised, as :func:`aurc_rows`."""
     part, keep = _against("excess_aurc", pairs, labels)
     scores, losses = _confidence_and_loss(part)
-    excess = linearised_area(scores, losses) - linearised_area(_best_scores(scores, losses), losses)
+    ordered = _ordered(scores)
+    excess = _area(ordered, losses) - _area(_best_order(scores, losses, ordered), losses)
     return placed(mean_of("excess_aurc", "excess AURC", excess, note=part.note), keep)
+
+
+def both_area_rows(top: Facet, ascending: Codes, note: str) -> list[Additive]:
+    """AURC and E-AURC linearised, as :func:`aurc_rows`, from the most probable options and their order."""
+    losses = 1 - top.observed
+    ordered = _runs(top.predicted, ascending[::-1])
+    area = _area(ordered, losses)
+    excess = area - _area(_best_order(top.predicted, losses, ordered), losses)
+    return [mean_of("aurc", "AURC", area, note=note), mean_of("excess_aurc", "excess AURC", excess, note=note)]
 
 
 def linearised_area(scores: Floats, losses: Floats) -> Floats:
@@ -224,10 +242,14 @@ def linearised_area(scores: Floats, losses: Floats) -> Floats:
         >>> float(linearised_area(np.array([0.9, 0.6]), np.array([0.0, 1.0])).mean())
         0.25
     """
+    return _area(_ordered(scores), losses)
+
+
+def _area(ordered: _Ordered, losses: Floats) -> Floats:
+    """As :func:`linearised_area`, of items already in order."""
     n = len(losses)
     if not n:
         return np.empty(0)
-    ordered = _ordered(scores)
     sorted_losses, place = losses[ordered.order], np.arange(1, n + 1)
     is_first = ordered.starts == place - 1
     run_first = np.flatnonzero(is_first)
@@ -237,32 +259,46 @@ def linearised_area(scores: Floats, losses: Floats) -> Floats:
     risk = (before + run_sums[of_run] * (place - ordered.starts) / ordered.sizes) / place
     later = np.cumsum((1 / place)[::-1])[::-1]
     later_risk = np.cumsum((risk / place)[::-1])[::-1]
-    means = [np.add.reduceat(x, run_first)[of_run] / ordered.sizes for x in (risk, later, later_risk)]
+    if len(run_first) < n:
+        risk, later, later_risk = (
+            np.add.reduceat(x, run_first)[of_run] / ordered.sizes for x in (risk, later, later_risk)
+        )
     found = np.empty(n)
-    found[ordered.order] = means[0] + sorted_losses * means[1] - means[2]
+    found[ordered.order] = risk + sorted_losses * later - later_risk
     return found
 
 
 def _ordered(scores: Floats) -> _Ordered:
-    order = np.argsort(-scores)
+    return _runs(scores, np.argsort(-scores))
+
+
+def _runs(scores: Floats, order: Codes) -> _Ordered:
+    """Items in an order of falling confidence with the runs of equal ones."""
     falls = -np.diff(scores[order]) > _EQUAL
-    first = np.flatnonzero(np.concatenate([[True], falls])) if len(scores) else np.empty(0, dtype=np.int64)
-    sizes = np.diff(np.append(first, len(scores)))
+    return _marked(order, np.concatenate([[True], falls]) if len(scores) else np.empty(0, dtype=bool))
+
+
+def _marked(order: Codes, is_first: Flags) -> _Ordered:
+    first = np.flatnonzero(is_first)
+    sizes = np.diff(np.append(first, len(order)))
     return _Ordered(order, np.repeat(first, sizes), np.repeat(sizes, sizes))
 
 
-def _best_scores(scores: Floats, losses: Floats) -> Floats:
-    """Scores (N,) of the best order: by loss; equal losses stay in the order of their confidence, ties tied.
+def _best_order(scores: Floats, losses: Floats, ordered: _Ordered) -> _Ordered:
+    """The best order: by loss; equal losses stay in the order of their confidence, ties tied.
 
     The area does not depend on the order of equal losses, but its linear part is then the same item by item where the
     model's order is the best one, and the excess is 0 without noise.
     """
-    rounded = np.round(scores, 12)
-    order = np.lexsort((-rounded, losses))
-    differs = (np.diff(losses[order]) != 0) | (np.diff(rounded[order]) != 0)
-    found = np.empty(len(scores))
-    found[order] = -np.concatenate([[0], np.cumsum(differs)])[: len(scores)]
-    return found
+    falling = losses[ordered.order]
+    right, wrong = falling <= 0, falling >= 1
+    between = ordered.order[~(right | wrong)]
+    # Labels have losses of 0 and 1 but for ties: those need no sort beyond that by confidence.
+    between = between[np.lexsort((-np.round(scores[between], 12), losses[between]))]
+    order = np.concatenate([ordered.order[right], between, ordered.order[wrong]])
+    rounded, of_order = np.round(scores[order], 12), losses[order]
+    differs = (np.diff(of_order) != 0) | (np.diff(rounded) != 0)
+    return _marked(order, np.concatenate([[True], differs])[: len(order)])
 
 
 def _confidence_and_loss(pairs: PairedDistributions) -> tuple[Floats, Floats]:

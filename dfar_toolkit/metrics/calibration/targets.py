@@ -15,7 +15,7 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Additive, Floats
 from dfar_toolkit.metrics.labels import Codes, Column
-from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, distributions, pair_distributions
+from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, distributions, pair_distributions, rows_of
 
 View = Literal["confidence", "classwise"]
 Flags = npt.NDArray[np.bool_]
@@ -95,7 +95,7 @@ def against_labels(name: str, pairs: PairedDistributions, labels: npt.ArrayLike)
     note = f"{tied} of {len(codes)} items without a majority label left out" if tied else ""
     kept = pairs._replace(
         gold=_one_hot(codes[keep], len(pairs.options)),
-        pred=pairs.pred[keep],
+        pred=rows_of(pairs.pred, keep),
         mass=pairs.mass[keep],
         counts=None,
         groups=None if pairs.groups is None else pairs.groups.filter(pl.Series(keep)),
@@ -111,7 +111,8 @@ def is_hard(pairs: PairedDistributions) -> bool:
         >>> is_hard(pair_targets("f", None, gold=[1, 0], pred=[[0.2, 0.8], [0.6, 0.4]]))
         True
     """
-    return bool((row_maxima(pairs.gold) == 1.0).all())
+    first = bool((row_maxima(pairs.gold[:1000]) == 1.0).all())  # shares nearly always show among so many
+    return first and bool((row_maxima(pairs.gold) == 1.0).all())
 
 
 def facets(pairs: PairedDistributions, view: View) -> list[Facet]:
@@ -130,11 +131,11 @@ def facets(pairs: PairedDistributions, view: View) -> list[Facet]:
     if view != "confidence":
         raise ValueError(f'calibration: view must be "confidence" or "classwise", found {view!r}')
     highest = row_maxima(pairs.pred)
-    top = pairs.pred >= highest[:, None] - _EQUAL
-    on_top, n_top = np.zeros(len(highest)), np.zeros(len(highest))
-    for k in range(pairs.pred.shape[1]):
-        on_top += pairs.gold[:, k] * top[:, k]
-        n_top += top[:, k]
+    on_top, n_top, least = np.zeros(len(highest)), np.zeros(len(highest)), highest - _EQUAL
+    for pred, gold in zip(pairs.pred.T, pairs.gold.T, strict=True):
+        top = pred >= least
+        on_top += gold * top
+        n_top += top
     return [Facet("", highest, on_top / n_top)]
 
 
@@ -173,9 +174,22 @@ def placed(found: Additive, keep: Flags) -> Additive:
     """
     if keep.all():
         return found
-    rows = np.zeros((len(keep), found.rows.shape[1]))
-    rows[keep] = found.rows
-    return found._replace(rows=rows)
+    return found._replace(rows=_among_all(found.rows, np.flatnonzero(keep), len(keep)))
+
+
+def all_placed(found: Sequence[Additive], keep: Flags) -> list[Additive]:
+    """As :func:`placed`, of several statistics at once."""
+    if keep.all():
+        return list(found)
+    places = np.flatnonzero(keep)
+    return [score._replace(rows=_among_all(score.rows, places, len(keep))) for score in found]
+
+
+def _among_all(rows: Floats, places: Codes, n: int) -> Floats:
+    among = np.zeros((rows.shape[1], n))
+    for own, column in zip(among, rows.T, strict=True):
+        own[places] = column
+    return among.T
 
 
 def _labels(name: str, frame: pl.DataFrame | None, gold: Any) -> pl.Series | None:
@@ -224,7 +238,8 @@ def _check_codes(name: str, codes: npt.NDArray[Any], width: int) -> None:
 
 def _one_hot(codes: npt.NDArray[Any], width: int) -> Floats:
     """Shares (N, K) of 0 and 1; a row of ``nan`` for -1."""
-    shares = np.where(codes[:, None] < 0, np.nan, 0.0) * np.ones(width)
-    known = codes >= 0
-    shares[np.flatnonzero(known), codes[known]] = 1.0
+    shares: Floats = np.empty((len(codes), width), order="F")
+    for option, column in enumerate(shares.T):
+        column[:] = codes == option
+    shares[codes < 0] = np.nan
     return shares

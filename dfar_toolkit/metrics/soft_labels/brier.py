@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together, mean_of
+from dfar_toolkit.estimate.additive import in_columns
 from dfar_toolkit.metrics.labels import Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, pair_distributions
 
@@ -134,10 +135,10 @@ def brier_score_unbiased_rows(pairs: PairedDistributions) -> Additive:
     """The unbiased Brier score as an additive statistic."""
     votes = pairs.votes()
     usable = votes >= 2
-    single = int((votes < 2).sum())
-    why = f"{single} of {len(votes)} items with one vote have no unbiased value: left out" if single else ""
+    single, n = pairs.items_in(votes < 2), pairs.items_in(np.ones(len(votes), dtype=bool))
+    why = f"{single} of {n} items with one vote have no unbiased value: left out" if single else ""
     noise = (pairs.gold * (1 - pairs.gold)).sum(axis=1) / np.where(usable, votes - 1, 1.0)
-    rows = np.column_stack([np.where(usable, _squares(pairs) - noise, 0.0), usable])
+    rows = in_columns(np.where(usable, _squares(pairs) - noise, 0.0), usable)
     return Additive(
         "brier_score_unbiased", "Brier score (unbiased)", rows, _ratio,
         "the number of votes is not known" if pairs.counts is None else "no item has two or more votes",

@@ -137,8 +137,9 @@ def soft_cross_entropy_rows(pairs: PairedDistributions, *, floor: float | None =
     pred, clipped = floored("soft_cross_entropy", pairs, floor)
     note = "; ".join(filter(None, [pairs.note, clipped]))
     return mean_loss(
-        "soft_cross_entropy", "soft cross-entropy (nats)", _cross_entropies(pairs.gold, pred), note=note, mend=_MEND
-    )
+        "soft_cross_entropy", "soft cross-entropy (nats)", _cross_entropies(pairs.gold, pred), note=note, mend=_MEND,
+        times=pairs.times,
+    )  # fmt: skip
 
 
 def kl_divergence_rows(pairs: PairedDistributions, *, floor: float | None = None) -> Additive:
@@ -149,8 +150,9 @@ def kl_divergence_rows(pairs: PairedDistributions, *, floor: float | None = None
     note = "; ".join(filter(None, [pairs.note, clipped]))
     losses = rel_entr(pairs.gold, pred).sum(axis=1)
     return mean_loss(
-        "kl_divergence", "KL divergence (human || model, nats)", np.maximum(losses, 0.0), note=note, mend=_MEND
-    )
+        "kl_divergence", "KL divergence (human || model, nats)", np.maximum(losses, 0.0), note=note, mend=_MEND,
+        times=pairs.times,
+    )  # fmt: skip
 
 
 def _cross_entropies(gold: Floats, pred: Floats) -> Floats:

@@ -107,8 +107,10 @@ def dirichlet_multinomial_rows(pairs: PairedDistributions, *, concentration: flo
     note = "; ".join(filter(None, [pairs.note, f"concentration s = {concentration:.6g}"]))
     printed = "Dirichlet-multinomial loss per {} (nats)"
     return (
-        mean_loss(name, printed.format("item"), losses, note=note),
-        mean_loss(f"{name}_per_rating", printed.format("rating"), losses, per=pairs.votes(), note=note),
+        mean_loss(name, printed.format("item"), losses, note=note, times=pairs.times),
+        mean_loss(
+            f"{name}_per_rating", printed.format("rating"), losses, per=pairs.votes(), note=note, times=pairs.times
+        ),
     )
 
 

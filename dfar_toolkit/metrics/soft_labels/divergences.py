@@ -6,7 +6,7 @@ Cost: two logarithms per item and option.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ import polars as pl
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together, mean_of
 from dfar_toolkit.metrics.labels import Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, pair_distributions
+
+_ABOVE: Final = float(np.nextafter(-1.0, 0.0))  # the logarithm of 0 is not wanted: it is multiplied by 0
 
 
 def jensen_shannon_divergence(
@@ -202,16 +204,24 @@ def jensen_shannon_rows(pairs: PairedDistributions, *, base: float = 2.0) -> tup
 
 def hellinger_distance_rows(pairs: PairedDistributions) -> Additive:
     """The Hellinger distance as an additive statistic."""
-    squares = np.square(np.sqrt(pairs.gold) - np.sqrt(pairs.pred)).sum(axis=1)
+    squares = np.zeros(len(pairs.gold))
+    for gold, pred in zip(pairs.gold.T, pairs.pred.T, strict=True):
+        squares += np.square(np.sqrt(gold) - np.sqrt(pred))
     return mean_of("hellinger_distance", "Hellinger distance", np.sqrt(squares / 2), note=pairs.note)
 
 
 def _jensen_shannon(pairs: PairedDistributions) -> Floats:
     """The divergence of each item (N,), in nats."""
-    from scipy.special import xlog1py
+    nats = np.zeros(len(pairs.gold))
+    for gold, pred in zip(pairs.gold.T, pairs.pred.T, strict=True):
+        total = gold + pred
+        d = np.divide(gold - pred, total, out=np.zeros_like(total), where=total > 0)
+        # p / m = 1 + d and q / m = 1 - d: exact where p and q nearly agree, where log p - log m would leave rounding.
+        nats += total * (_times_own_log(d) + _times_own_log(-d))
+    return np.maximum(nats / 4, 0.0)
 
-    total = pairs.gold + pairs.pred
-    d = np.divide(pairs.gold - pairs.pred, total, out=np.zeros_like(total), where=total > 0)
-    # p / m = 1 + d and q / m = 1 - d: exact where p and q nearly agree, where log p - log m would leave only rounding.
-    nats: Floats = (total * (xlog1py(1 + d, d) + xlog1py(1 - d, -d))).sum(axis=1) / 4
-    return np.maximum(nats, 0.0)
+
+def _times_own_log(d: Floats) -> Floats:
+    """(1 + d) log(1 + d) of numbers from -1 to 1 (N,), 0 at -1."""
+    found: Floats = (1 + d) * np.log1p(np.maximum(d, _ABOVE))
+    return found

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together, mean_of
+from dfar_toolkit.estimate.additive import in_columns
 from dfar_toolkit.metrics.labels import Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, pair_distributions
 
@@ -126,19 +127,24 @@ def entropy_error(
 
 def entropy_correlation_rows(pairs: PairedDistributions) -> Additive:
     """The entropy correlation as an additive statistic."""
-    h, g = _entropies(pairs)
-    # A fixed shift: sums of squares about a value amid the entropies lose fewer digits, in whatever order they come.
-    middle = np.log(max(pairs.gold.shape[1], 1)) / 2
-    h, g = h - middle, g - middle
-    rows = np.column_stack([np.ones_like(h), h, g, h * g, h * h, g * g])
-    why = "fewer than two items, or all entropies on one side are equal"
-    return Additive("entropy_correlation", "entropy correlation (Pearson)", rows, _pearson, why, pairs.note)
+    return entropy_rows(pairs)[0]
 
 
 def entropy_error_rows(pairs: PairedDistributions) -> Additive:
     """The entropy error as an additive statistic."""
+    return entropy_rows(pairs)[1]
+
+
+def entropy_rows(pairs: PairedDistributions) -> tuple[Additive, Additive]:
+    """The entropy correlation and the entropy error as additive statistics, for the price of one."""
     h, g = _entropies(pairs)
-    return mean_of("entropy_error", "entropy error (nats)", np.abs(h - g), note=pairs.note)
+    error = mean_of("entropy_error", "entropy error (nats)", np.abs(h - g), note=pairs.note)
+    # A fixed shift: sums of squares about a value amid the entropies lose fewer digits, in whatever order they come.
+    middle = np.log(max(pairs.gold.shape[1], 1)) / 2
+    h, g = h - middle, g - middle
+    rows = in_columns(np.ones_like(h), h, g, h * g, h * h, g * g)
+    why = "fewer than two items, or all entropies on one side are equal"
+    return Additive("entropy_correlation", "entropy correlation (Pearson)", rows, _pearson, why, pairs.note), error
 
 
 def _entropies(pairs: PairedDistributions) -> tuple[Floats, Floats]:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from dfar_toolkit.estimate import Additive, Floats
+from dfar_toolkit.estimate.additive import in_columns
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 
 _COUNTED = "it would be infinite: {bad} of {n} items give probability 0 to an option that people chose"
 
 
 def mean_loss(
-    metric: str, name: str, losses: Floats, *, per: Floats | None = None, note: str = "", mend: str = ""
+    metric: str,
+    name: str,
+    losses: Floats,
+    *,
+    per: Floats | None = None,
+    note: str = "",
+    mend: str = "",
+    times: Floats | None = None,
 ) -> Additive:
     r"""The mean of losses (N,), as an additive statistic that has no value while any of them is infinite.
 
@@ -25,6 +33,7 @@ def mean_loss(
         per: Weights $w_i$ (N,); None means 1 each.
         note: Said in any case.
         mend: Added to the note where the value is undefined: what can be done.
+        times: How many items each loss stands for (N,), in what is said of them; None means one.
 
     Returns:
         The statistic.
@@ -35,10 +44,11 @@ def mean_loss(
         'it would be infinite: 1 of 2 items give probability 0 to an option that people chose'
     """
     infinite = np.isinf(losses)
-    rows = np.column_stack([np.where(infinite, 0.0, losses), np.ones_like(losses) if per is None else per, infinite])
+    rows = in_columns(np.where(infinite, 0.0, losses), np.ones(1) if per is None else per, infinite)
     why = "no items"
     if infinite.any():
-        why = _COUNTED.format(bad=int(infinite.sum()), n=len(losses)) + (f"; {mend}" if mend else "")
+        bad, n = (infinite.sum(), len(losses)) if times is None else (times[infinite].sum(), times.sum())
+        why = _COUNTED.format(bad=round(float(bad)), n=round(float(n))) + (f"; {mend}" if mend else "")
     elif len(losses):
         why = "no votes"
     return Additive(metric, name, rows, _mean_unless_infinite, why, note)
@@ -64,12 +74,12 @@ def floored(name: str, pairs: PairedDistributions, floor: float | None) -> tuple
             f"{name}: floor must lie above 0 and below 1/K = {1 / k:.3g}, found {floor}; None clips nothing"
         )
     raised = np.maximum(pairs.pred, floor)
-    clipped = int((pairs.pred < floor).any(axis=1).sum())
-    if not clipped:
+    changed = np.asarray((pairs.pred < floor).any(axis=1))
+    if not changed.any():
         return pairs.pred, ""
-    changed = (pairs.pred < floor).any(axis=1, keepdims=True)
-    note = f"probabilities below floor = {floor:g} raised to it and renormalised: {clipped} of {len(raised)} items"
-    return np.where(changed, raised / raised.sum(axis=1, keepdims=True), pairs.pred), note
+    clipped, n = pairs.items_in(changed), pairs.items_in(np.ones(len(raised), dtype=bool))
+    note = f"probabilities below floor = {floor:g} raised to it and renormalised: {clipped} of {n} items"
+    return np.where(changed[:, None], raised / raised.sum(axis=1, keepdims=True), pairs.pred), note
 
 
 def _mean_unless_infinite(sums: Floats) -> Floats:

@@ -32,8 +32,11 @@ def joined_pairs(name: str, answers: pl.DataFrame, options: Sequence[str]) -> Pa
         >>> joined_pairs("f", answers, ["a", "b"]).mass.tolist()
         [0.1]
     """
-    complete = answers.filter(pl.col("label_probs").is_not_null(), pl.col("label_probs_pred").is_not_null())
-    votes = complete["label_counts"].list.sum()
+    complete = answers.select(
+        "label_mass", votes=pl.col("label_counts").list.sum(),
+        both=pl.col("label_probs").is_not_null() & pl.col("label_probs_pred").is_not_null(),
+    ).filter("both")  # fmt: skip
+    votes = complete["votes"]
     known = votes.null_count() == 0 and bool((votes > 0).all())
     pairs = pair_distributions(
         name,

@@ -24,7 +24,10 @@ class PairedDistributions(NamedTuple):
     ``gold`` (N, K) shares of the human votes, rows sum to 1; ``pred`` (N, K) predicted probabilities renormalised to
     sum 1; ``mass`` (N,) their sum before that; ``counts`` (N, K) votes, or None where only shares are known;
     ``options`` (K,); ``groups`` (N,) resampling units, or None; ``n_items`` items before those without a distribution
-    on either side were left out; ``note`` says how many were.
+    on either side were left out; ``note`` says how many were; ``times`` (N,) how many equal items each row stands for,
+    or None where it is one.
+
+    The arrays (N, K) lie in memory column by column: sums over a few options are then several times faster.
     """
 
     gold: Floats
@@ -35,6 +38,11 @@ class PairedDistributions(NamedTuple):
     groups: pl.Series | None
     n_items: int
     note: str
+    times: Floats | None = None
+
+    def items_in(self, rows: npt.NDArray[np.bool_]) -> int:
+        """Number of items in the rows (N,) that are marked."""
+        return int(np.count_nonzero(rows)) if self.times is None else round(float(self.times[rows].sum()))
 
     def votes(self) -> Floats:
         """Number of votes on each item (N,); ``nan`` where only shares are known."""
@@ -74,10 +82,10 @@ def pair_distributions(
     n, k = predicted.shape
     groups = group_series(name, frame, group, n)
     human = _shares(name, shares, votes)
-    keep = ~np.isnan(human).all(axis=1) & ~np.isnan(predicted).all(axis=1) if n else np.zeros(0, dtype=bool)
+    keep = _known(human) & _known(predicted) if n else np.zeros(0, dtype=bool)
     if votes is not None:
         keep &= votes.sum(axis=1) > 0  # nan is not; and nobody's votes have no shares
-    human, predicted = human[keep], predicted[keep]
+    human, predicted = rows_of(human, keep), rows_of(predicted, keep)
     _check_numbers(name, "pred", predicted)
     mass = predicted.sum(axis=1)
     if (mass <= 0).any():
@@ -93,7 +101,7 @@ def pair_distributions(
         gold=human,
         pred=predicted / mass[:, None],
         mass=mass,
-        counts=None if votes is None else votes[keep],
+        counts=None if votes is None else rows_of(votes, keep),
         options=names,
         groups=None if groups is None else groups.filter(pl.Series(keep)),
         n_items=n,
@@ -116,7 +124,7 @@ def _matrix(name: str, frame: pl.DataFrame | None, column: Any, role: str) -> Fl
         column = frame[column]
     if isinstance(column, pl.Series):
         return _from_lists(name, column, role)
-    matrix: Floats = np.asarray(column, dtype=np.float64)
+    matrix: Floats = np.asarray(column, dtype=np.float64, order="F")
     if matrix.ndim != 2:
         raise ValueError(f"{name}: {role} must be an array (items, options), found shape {matrix.shape}")
     return matrix
@@ -160,45 +168,70 @@ def _from_lists(name: str, series: pl.Series, role: str) -> Floats:
         raise TableError(f"{name}: {role} lists differ in length ({', '.join(map(str, lengths.sort()))}); one order of "
                          "options must hold for all items.")  # fmt: skip
     width = int(lengths[0]) if len(lengths) else 0
-    matrix: Floats = np.full((len(series), width), np.nan)
-    known = series.is_not_null().to_numpy()
-    flat = series.drop_nulls().explode(empty_as_null=False) if width else None
-    if flat is not None:
-        matrix[known] = flat.cast(pl.Float64).to_numpy().reshape(-1, width)
+    if not width:
+        return np.full((len(series), 0), np.nan)
+    flat = series.drop_nulls().explode(empty_as_null=False)
+    numbers = flat.cast(pl.Float64).to_numpy().reshape(-1, width)
+    if not series.null_count():
+        return np.array(numbers, order="F")
+    matrix: Floats = np.full((len(series), width), np.nan, order="F")
+    known = np.flatnonzero(series.is_not_null().to_numpy())
+    for own, given in zip(matrix.T, numbers.T, strict=True):
+        own[known] = given
     return matrix
+
+
+def rows_of(matrix: Floats, keep: npt.NDArray[np.bool_]) -> Floats:
+    """The rows kept of a matrix (N, K), column by column; the matrix itself where it keeps all."""
+    if keep.all():
+        return matrix
+    places = np.flatnonzero(keep)
+    found: Floats = np.empty((len(places), matrix.shape[1]), order="F")
+    for own, column in zip(found.T, matrix.T, strict=True):
+        own[:] = column[places]
+    return found
+
+
+def _known(matrix: Floats) -> npt.NDArray[np.bool_]:
+    """Rows (N,) that are not ``nan`` throughout."""
+    if matrix.size and not np.isnan(matrix.min()):
+        return np.ones(len(matrix), dtype=bool)
+    return np.asarray(~np.isnan(matrix).all(axis=1))
 
 
 def _shares(name: str, shares: Floats | None, votes: Floats | None) -> Floats:
     """Human shares (N, K), checked; from the votes where they are not given."""
     if votes is not None:
-        known = ~np.isnan(votes).all(axis=1)
-        _check_numbers(name, "counts", votes[known])
-        if (votes[known] != np.round(votes[known])).any():
+        given = rows_of(votes, _known(votes))
+        _check_numbers(name, "counts", given)
+        if (given != np.rint(given)).any():
             raise TableError(f"{name}: counts must be whole numbers of votes; give shares as gold instead.")
         total = votes.sum(axis=1, keepdims=True)
         of_votes: Floats = np.divide(votes, total, out=np.full_like(votes, np.nan), where=total > 0)
         if shares is None:
             return of_votes
-        both = ~np.isnan(of_votes).any(axis=1) & ~np.isnan(shares).any(axis=1)
-        if (np.abs(of_votes[both] - shares[both]) > _ROUNDING).any():
+        apart = np.abs(of_votes - shares) > _ROUNDING  # nan on either side is not
+        if apart.any() and (apart.any(axis=1) & ~np.isnan(shares).any(axis=1)).any():
             raise TableError(
                 f"{name}: gold and counts of the same item must be the same shares; they differ. Where one rating may "
                 "name several values, counts are not votes: give gold alone."
             )
     assert shares is not None
-    known = ~np.isnan(shares).all(axis=1)
-    _check_numbers(name, "gold", shares[known])
-    off = np.abs(shares[known].sum(axis=1) - 1) > _ROUNDING
+    known = rows_of(shares, _known(shares))
+    _check_numbers(name, "gold", known)
+    off = np.abs(known.sum(axis=1) - 1) > _ROUNDING
     if off.any():
         raise TableError(
             f"{name}: gold shares must sum to 1 in every row; {int(off.sum())} rows do not, e.g. "
-            f"{shares[known][off][0].tolist()}. Votes go in as counts."
+            f"{known[off][0].tolist()}. Votes go in as counts."
         )
     normalised: Floats = shares / shares.sum(axis=1, keepdims=True)
     return normalised
 
 
 def _check_numbers(name: str, role: str, matrix: Floats) -> None:
+    if matrix.size and matrix.min() >= 0 and matrix.max() < np.inf:  # nan is neither
+        return
     bad = ~np.isfinite(matrix) | (matrix < 0)
     if bad.any():
         row = int(np.argmax(bad.any(axis=1)))

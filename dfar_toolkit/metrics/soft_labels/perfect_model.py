@@ -73,7 +73,7 @@ def perfect_model_scores(pairs: PairedDistributions, scores: Scores, *, seed: in
     if pairs.counts is None or not len(pairs.counts):
         return [_without_value(s, _UNKNOWN if len(pairs.gold) else "no items") for s in scores(pairs)]
     patterns, of_item = distinct_rows(pairs.counts)
-    times = np.bincount(of_item).astype(np.float64)
+    times = np.bincount(of_item, weights=pairs.times).astype(np.float64)
     fit = fit_patterns(patterns, times)
     if np.isnan(fit.alpha).any():
         return [_without_value(s, fit.note) for s in scores(pairs)]
@@ -81,8 +81,8 @@ def perfect_model_scores(pairs: PairedDistributions, scores: Scores, *, seed: in
     exact = _exact(fit.alpha, patterns)
     found = []
     for score in scores(drawn):
-        samples = score.rows.reshape(len(patterns), per_row, -1)
-        rows, how = samples.mean(axis=1), f"{per_row} draws for each of {len(patterns)} rows of votes"
+        samples = score.rows.T.reshape(-1, len(patterns), per_row)
+        rows, how = samples.mean(axis=2).T, f"{per_row} draws for each of {len(patterns)} rows of votes"
         if score.metric in exact:
             rows[:, 0], how = np.where(rows[:, 1] > 0, exact[score.metric], 0.0), "exactly"
         else:
@@ -91,27 +91,28 @@ def perfect_model_scores(pairs: PairedDistributions, scores: Scores, *, seed: in
         if score.metric == "brier_score_unbiased":
             how, rows[:, 0] = _BY_DEFINITION.format(times @ rows[:, 0] / max(times @ rows[:, 1], 1)), 0.0
         note = "; ".join(filter(None, [pairs.note, how, fit.note]))
-        found.append(score._replace(rows=rows[of_item], note=note))
+        found.append(score._replace(rows=np.stack([column[of_item] for column in rows.T]).T, note=note))
     return found
 
 
 def _monte_carlo_error(score: Additive, samples: Floats, times: Floats) -> str:
     """Standard error of the drawing, from batches of the draws; "" where there are too few."""
-    per_row = samples.shape[1]
+    per_row = samples.shape[2]
     if per_row < 2 * _BATCHES:
         return ""
     size = per_row // _BATCHES
-    batches = samples[:, : size * _BATCHES].reshape(len(samples), _BATCHES, size, -1).mean(axis=2)
+    used = samples[:, :, : size * _BATCHES]
+    batches = used.reshape(*samples.shape[:2], _BATCHES, size).mean(axis=3)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = score.formula(np.einsum("p,pbd->bd", times, batches))
+        values = score.formula(np.einsum("p,dpb->bd", times, batches))
     return f" (Monte-Carlo error {values.std(ddof=1) / np.sqrt(_BATCHES):.1g})" if np.isfinite(values).all() else ""
 
 
 def _drawn(pairs: PairedDistributions, alpha: Floats, patterns: Floats, seed: int) -> tuple[PairedDistributions, int]:
     """Each distinct row of votes several times over, with predictions drawn from its posterior."""
     per_row = max(1, DRAWS // len(patterns))
-    counts = np.repeat(patterns, per_row, axis=0)
-    gamma = np.random.default_rng(seed).standard_gamma(alpha + counts)
+    counts = np.asfortranarray(np.repeat(patterns, per_row, axis=0))
+    gamma = np.asfortranarray(np.random.default_rng(seed).standard_gamma(np.ascontiguousarray(alpha + counts)))
     drawn = pairs._replace(
         gold=counts / counts.sum(axis=1, keepdims=True),
         pred=gamma / gamma.sum(axis=1, keepdims=True),
@@ -120,6 +121,7 @@ def _drawn(pairs: PairedDistributions, alpha: Floats, patterns: Floats, seed: in
         groups=None,
         n_items=len(counts),
         note="",
+        times=None,
     )
     return drawn, per_row
 

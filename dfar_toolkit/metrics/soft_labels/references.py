@@ -39,9 +39,19 @@ def corpus_mean_predictor(pairs: PairedDistributions) -> PairedDistributions:
         >>> corpus_mean_predictor(pairs).pred.tolist()
         [[0.75, 0.25], [0.75, 0.25]]
     """
+    return _everywhere(pairs, mean_shares(pairs))
+
+
+def mean_shares(pairs: PairedDistributions) -> Floats:
+    """Mean human shares (K,) of all items; 0 without any.
+
+    Example:
+        >>> from dfar_toolkit.metrics.soft_labels.paired import pair_distributions
+        >>> mean_shares(pair_distributions("x", None, gold=[[1, 0], [0.5, 0.5]], pred=[[1, 0]] * 2)).tolist()
+        [0.75, 0.25]
+    """
     # Sorted first: the mean then does not depend on the order of the items.
-    mean = np.sort(pairs.gold, axis=0).mean(axis=0) if len(pairs.gold) else np.zeros(pairs.gold.shape[1])
-    return _with(pairs, np.tile(mean, (len(pairs.gold), 1)))
+    return np.array([np.sort(column).mean() if len(column) else 0.0 for column in pairs.gold.T])
 
 
 def hard_majority_predictor(pairs: PairedDistributions) -> PairedDistributions:
@@ -59,16 +69,21 @@ def hard_majority_predictor(pairs: PairedDistributions) -> PairedDistributions:
     return _with(pairs, lead / np.maximum(lead.sum(axis=1, keepdims=True), 1))
 
 
-def reference_predictors(pairs: PairedDistributions) -> dict[str, PairedDistributions]:
-    """The reference predictions by name: uniform, corpus_mean, hard_majority.
+def reference_predictors(pairs: PairedDistributions, *, mean: Floats | None = None) -> dict[str, PairedDistributions]:
+    """The reference predictions by name: uniform, corpus_mean (of ``mean`` where given), hard_majority.
 
     Example:
         >>> from dfar_toolkit.metrics.soft_labels.paired import pair_distributions
         >>> list(reference_predictors(pair_distributions("x", None, gold=[[1, 0]], pred=[[1, 0]])))
         ['uniform', 'corpus_mean', 'hard_majority']
     """
-    makers = (uniform_predictor, corpus_mean_predictor, hard_majority_predictor)
-    return {name: make(pairs) for name, make in zip(REFERENCES, makers, strict=True)}
+    corpus = corpus_mean_predictor(pairs) if mean is None else _everywhere(pairs, mean)
+    made = (uniform_predictor(pairs), corpus, hard_majority_predictor(pairs))
+    return dict(zip(REFERENCES, made, strict=True))
+
+
+def _everywhere(pairs: PairedDistributions, shares: Floats) -> PairedDistributions:
+    return _with(pairs, np.repeat(shares[:, None], len(pairs.gold), axis=1).T)
 
 
 def _with(pairs: PairedDistributions, pred: Floats) -> PairedDistributions:

@@ -11,25 +11,23 @@ from functools import partial
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from dfar_toolkit.estimate import Additive, Floats, estimate_together, estimates_frame
+from dfar_toolkit.estimate import Additive, estimate_together, estimates_frame
 from dfar_toolkit.metrics.ceiling.vote_counts import distinct_rows
 from dfar_toolkit.metrics.soft_labels.brier import brier_score_rows, brier_score_unbiased_rows
 from dfar_toolkit.metrics.soft_labels.cross_entropy import kl_divergence_rows, soft_cross_entropy_rows
 from dfar_toolkit.metrics.soft_labels.dirichlet_multinomial import dirichlet_multinomial_rows
 from dfar_toolkit.metrics.soft_labels.divergences import hellinger_distance_rows, jensen_shannon_rows
-from dfar_toolkit.metrics.soft_labels.entropy import entropy_correlation_rows, entropy_error_rows
+from dfar_toolkit.metrics.soft_labels.entropy import entropy_rows
 from dfar_toolkit.metrics.soft_labels.mass import option_mass_below_half_rows, option_mass_rows
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 from dfar_toolkit.metrics.soft_labels.perfect_model import perfect_model_scores
-from dfar_toolkit.metrics.soft_labels.references import reference_predictors
+from dfar_toolkit.metrics.soft_labels.references import mean_shares, reference_predictors
 from dfar_toolkit.metrics.soft_labels.top_label import top_label_agreement_rows
-from dfar_toolkit.metrics.soft_labels.total_variation import manhattan_distance_rows, total_variation_rows
+from dfar_toolkit.metrics.soft_labels.total_variation import distance_rows
 from dfar_toolkit.metrics.soft_labels.transport import wasserstein_distance_rows
 
-_LOSSES: Final = ("soft_cross_entropy", "kl_divergence")  # their notes say where they are infinite
 _WORTH_WHILE: Final = 5_000  # items from which distinct rows of votes are looked for
 PREDICTORS: Final = ("run", "uniform", "corpus_mean", "hard_majority", "perfect_model")
 
@@ -121,64 +119,40 @@ def soft_label_table(
     def compute(of: PairedDistributions) -> list[Additive]:
         return soft_label_scores(of, ordered=ordered, concentration=concentration, floor=floor)
 
-    perfect = perfect_model_scores(pairs, lambda of: _of_shares(of, ordered, floor), seed=seed)
-    first, times = _vote_patterns(pairs)
-    if first is None:
-        beside = {name: compute(of) for name, of in reference_predictors(pairs).items()}
-        keyed = _keyed({"run": run, **beside, "perfect_model": perfect})
+    votes = _distinct_votes(pairs)
+    beside = {name: compute(of) for name, of in reference_predictors(votes, mean=mean_shares(pairs)).items()}
+    beside["perfect_model"] = perfect_model_scores(votes, lambda of: _of_shares(of, ordered, floor), seed=seed)
+    keyed = _keyed({"run": run, **beside})
+    if votes.times is None:
         found = estimated([score for _, score in keyed], groups=pairs.groups)
     else:
-        beside = {
-            name: _noted_as(run, compute(_rows_of(of, first)), of, floor)
-            for name, of in reference_predictors(pairs).items()
-        }
-        beside["perfect_model"] = [score._replace(rows=score.rows[first]) for score in perfect]
-        keyed = _keyed({"run": run, **beside})
-        own = estimated(run)
-        others = [score for predictor, score in keyed if predictor != "run"]
-        drawn = iter(estimated(others, times=times))
-        of_run = iter(own)
-        found = [next(of_run) if predictor == "run" else next(drawn) for predictor, _ in keyed]
+        own = iter(estimated(run))
+        others = iter(estimated([s for predictor, s in keyed if predictor != "run"], times=votes.times))
+        found = [next(own if predictor == "run" else others) for predictor, _ in keyed]
     named = [{"metric": score.metric, "predictor": predictor} for predictor, score in keyed]
     return estimates_frame(found, beside=named)
 
 
-def _vote_patterns(pairs: PairedDistributions) -> tuple[npt.NDArray[np.int64] | None, Floats | None]:
-    """First item of each distinct row of votes and how many share it; None where that saves little.
+def _distinct_votes(pairs: PairedDistributions) -> PairedDistributions:
+    """The first item of each distinct row of votes, for as many as share it; the pairs where that saves little.
 
     What stands beside a run depends on the votes alone, and a million items with five votes have a few hundred
     distinct rows of them.
     """
     if pairs.counts is None or pairs.groups is not None or len(pairs.counts) < _WORTH_WHILE:
-        return None, None
+        return pairs
     patterns, of_item = distinct_rows(pairs.counts)
     if 4 * len(patterns) > len(pairs.counts):
-        return None, None
+        return pairs
     first = np.full(len(patterns), -1, dtype=np.int64)
     first[of_item[::-1]] = np.arange(len(of_item))[::-1]
-    return first, np.bincount(of_item, minlength=len(patterns)).astype(np.float64)
-
-
-def _rows_of(pairs: PairedDistributions, rows: npt.NDArray[np.int64]) -> PairedDistributions:
-    counts = None if pairs.counts is None else pairs.counts[rows]
-    return pairs._replace(gold=pairs.gold[rows], pred=pairs.pred[rows], mass=pairs.mass[rows], counts=counts)
-
-
-def _noted_as(
-    run: Sequence[Additive], scores: Sequence[Additive], whole: PairedDistributions, floor: float | None
-) -> list[Additive]:
-    """Scores of distinct rows with the notes that all items have: what is left out, and where a loss is infinite."""
-    notes = {score.metric: score.note for score in run}
-    counting = [top_label_agreement_rows(whole)]
-    if floor is not None or bool(((whole.pred == 0) & (whole.gold > 0)).any()):
-        counting += [soft_cross_entropy_rows(whole, floor=floor), kl_divergence_rows(whole, floor=floor)]
-    counted = {score.metric: score for score in counting}
-    return [
-        score._replace(note=counted[score.metric].note, undefined=counted[score.metric].undefined)
-        if score.metric in counted
-        else score._replace(note=whole.note if score.metric in _LOSSES else notes[score.metric])
-        for score in scores
-    ]
+    return pairs._replace(
+        gold=np.asfortranarray(pairs.gold[first]),
+        pred=np.asfortranarray(pairs.pred[first]),
+        mass=pairs.mass[first],
+        counts=np.asfortranarray(pairs.counts[first]),
+        times=np.bincount(of_item, minlength=len(patterns)).astype(np.float64),
+    )
 
 
 def _of_shares(pairs: PairedDistributions, ordered: bool, floor: float | None) -> list[Additive]:
@@ -188,13 +162,11 @@ def _of_shares(pairs: PairedDistributions, ordered: bool, floor: float | None) -
         brier_score_unbiased_rows(pairs),
         brier_score_rows(pairs),
         kl_divergence_rows(pairs, floor=floor),
-        total_variation_rows(pairs),
-        manhattan_distance_rows(pairs),
+        *distance_rows(pairs),
         *jensen_shannon_rows(pairs),
         hellinger_distance_rows(pairs),
         *([wasserstein_distance_rows(pairs)] if ordered else []),
-        entropy_correlation_rows(pairs),
-        entropy_error_rows(pairs),
+        *entropy_rows(pairs),
         top_label_agreement_rows(pairs),
     ]
 

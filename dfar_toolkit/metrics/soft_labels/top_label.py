@@ -73,7 +73,8 @@ def top_label_agreement_rows(pairs: PairedDistributions) -> Additive:
     gold, pred = _leaders(pairs.gold), _leaders(pairs.pred)
     n_gold, n_pred = gold.sum(axis=1), pred.sum(axis=1)
     agreed = (gold & pred).sum(axis=1) / np.maximum(n_gold * n_pred, 1)
-    ties = [f"{int((n > 1).sum())} items tied among {who}" for n, who in ((n_gold, "people"), (n_pred, "predictions"))]
+    sides = ((n_gold, "people"), (n_pred, "predictions"))
+    ties = [f"{pairs.items_in(n > 1)} items tied among {who}" for n, who in sides]
     note = ", ".join(t for t, n in zip(ties, (n_gold, n_pred), strict=True) if (n > 1).any())
     return mean_of(
         "top_label_agreement", "top-label agreement", agreed,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together
+from dfar_toolkit.estimate.additive import in_columns
 from dfar_toolkit.metrics.labels import Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions, pair_distributions
 
@@ -86,7 +87,7 @@ def wasserstein_distance_rows(
     if normalised:
         name, span = f"{name} (share of the range)", float(np.ptp(positions)) if k > 1 else np.nan
     moved = (ahead * (np.diff(positions) / span)).sum(axis=1)
-    rows = np.column_stack([moved, np.full(len(moved), 0.0 if k == 1 and normalised else 1.0)])
+    rows = in_columns(moved, np.full(1, 0.0 if k == 1 and normalised else 1.0))
     return Additive("wasserstein_distance", name, rows, _ratio, "a single option has no range to divide by", pairs.note)
 
 
