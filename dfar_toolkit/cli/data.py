@@ -63,9 +63,7 @@ def build(
     mapping: Annotated[Path | None, typer.Option(help="table: a YAML file that names the columns.")] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(
-            "--column", help="table, exports: KEY=VALUE (docs/data.md), such as statement=text; for each."
-        ),
+        typer.Option("--column", help="table, exports: KEY=VALUE (docs/sources.md), such as statement=text; for each."),
     ] = None,
     split: Annotated[str, typer.Option(help=f"How to split: {', '.join(_SPLITS)}.")] = "published",
     size: Annotated[

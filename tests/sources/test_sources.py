@@ -49,13 +49,13 @@ def test_small_words(tmp_path: Path) -> None:
 
 
 def _blocks(language: str) -> list[str]:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
     return [block.split("```")[0] for block in page.split(f"```{language}\n")[1:]]
 
 
-def test_the_page_on_data_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_on_sources_runs(capsys: pytest.CaptureFixture[str]) -> None:
     block = next(block for block in _blocks("python") if "read_source(" in block)
-    exec(compile(block, "docs/data.md", "exec"), {})
+    exec(compile(block, "docs/sources.md", "exec"), {})
     assert capsys.readouterr().out.startswith("80 319 ()")
 
 
