@@ -54,7 +54,7 @@ $(VENV)/.harnesses: $(VENV)/.dev
 	@touch $@
 
 harnesses: $(VENV)/.harnesses  ## Our metrics inside inspect_ai, lm-evaluation-harness, evaluate and the Trainer
-	DFAR_HARNESSES=1 $(BIN)/python -m pytest -m slow tests/metrics/test_adapters_in_harnesses.py
+	DFAR_HARNESSES=1 $(BIN)/python -m pytest -m slow tests/metrics/test_adapters_in_harnesses.py tests/journeys/test_exports_in_harnesses.py
 
 format: $(VENV)/.dev  ## Put the code into ruff's format
 	$(BIN)/ruff check --fix .

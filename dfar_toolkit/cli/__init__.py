@@ -16,6 +16,7 @@ import typer
 from dfar_toolkit.cli.agreeing import agreement
 from dfar_toolkit.cli.comparing import compare
 from dfar_toolkit.cli.data import build, card, check, sources
+from dfar_toolkit.cli.exporting import export
 from dfar_toolkit.cli.fetching import fetch
 from dfar_toolkit.cli.judging import judge_plan
 from dfar_toolkit.cli.printing import one_line
@@ -40,6 +41,7 @@ app.command("fetch")(fetch)
 app.command("build")(build)
 app.command("check")(check)
 app.command("card")(card)
+app.command("export")(export)
 app.command("agreement")(agreement)
 app.command("score")(score)
 app.command("compare")(compare)

@@ -18,7 +18,7 @@ Record = dict[str, object]
 def file_bytes(path: Path) -> bytes:
     """The bytes of a file after a byte-order mark, or in one line why there are none."""
     try:
-        return whole_file(path, folder="this is a folder; give the outputs file in it.")
+        return whole_file(path, folder="this is a folder; give the outputs file in it.", zipped=True)
     except ContentError as bad:
         raise TableError(f"{path}: {bad}") from bad.__cause__
 

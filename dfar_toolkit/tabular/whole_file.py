@@ -30,12 +30,13 @@ def refuse_special(path: Path) -> None:
         raise ContentError("this is a pipe or a device; write what it gives into a file first.")
 
 
-def whole_file(path: Path, *, folder: str) -> bytes:
+def whole_file(path: Path, *, folder: str, zipped: bool = False) -> bytes:
     """The bytes after a byte-order mark, or why there are none.
 
     Args:
         path: The file.
         folder: What to say where it is a folder.
+        zipped: Whether a zip archive is what may be wanted.
 
     Raises:
         ContentError: It is absent, empty, packed, no file, or cannot be read.
@@ -50,7 +51,7 @@ def whole_file(path: Path, *, folder: str) -> bytes:
     except OSError as fault:
         raise ContentError(f"cannot be read: {fault.strerror}.") from fault
     for start, (packer, unpacker) in _PACKED.items():
-        if data.startswith(start):
+        if data.startswith(start) and not (zipped and packer == "zip"):
             raise ContentError(f"this file is packed with {packer}; unpack it first: {unpacker} FILE.")
     data = data.removeprefix(codecs.BOM_UTF8)
     if not data.strip():

@@ -1,0 +1,1 @@
+"""Items, reasons and verdicts as files that training libraries and evaluation harnesses read."""
