@@ -11,6 +11,9 @@ from dfar_toolkit.cli import app
 from dfar_toolkit.files.items import read_items
 
 
+TEXTS = ["I kept the change.", "My sister lied to us.", "They parked across two places.", "Nobody watered the plants."]
+
+
 def export(path: Path) -> Path:
     def answer(k: int, who: int, choice: str) -> dict[str, object]:
         chosen = {"from_name": "verdict", "to_name": "text", "type": "choices", "value": {"choices": [choice]}}

@@ -194,21 +194,47 @@ def check(
     near: Near = 0.8,
     length: Length = None,
     allow: Allow = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", help="An items folder or file of texts to look for overlap with; again for more."),
+    ] = None,
+    against_column: Annotated[
+        str | None, typer.Option("--against-column", help="Column of its texts, where the name is not obvious.")
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Option("--words", help="NAME=FILE: words or phrases to look for, one a line; again for more lists."),
+    ] = None,
+    suspects: Annotated[
+        bool, typer.Option("--suspects", help="List labels that a cheap classifier disagrees with (extra models).")
+    ] = False,
+    shortcuts: Annotated[
+        bool, typer.Option("--shortcuts", help="Read labels off the lengths and the reasons alone (extra models).")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Audit an items folder: leaks, duplicates, conflicts, damaged text; exit 1 if a gate fails.
 
     Example: dfar check demo/items
     """
-    from dfar_toolkit.corpus.recheck import recheck
+    from dfar_toolkit.cli.check_tables import finding_rows, print_details
+    from dfar_toolkit.journeys.checking import CheckOptions, check_folder
 
     _known("--accept", accept or ())
-    findings, failed = recheck(folder, thresholds=_thresholds(near, allow, length), accept=tuple(accept or ()))
-    names = [f.finding for f in failed]
+    if against_column is not None and not against:
+        usage("--against-column goes with --against")
+    lists = {name: Path(file) for name, file in _pairs("--words", words).items()}
+    options = CheckOptions(
+        _thresholds(near, allow, length), tuple(accept or ()), tuple(against or ()), against_column, lists, suspects,
+        shortcuts,
+    )  # fmt: skip
+    checked = check_folder(folder, options, progress=lambda step: say(f"{step} ..."))
+    names = [f.finding for f in checked.failed]
     if json:
-        print_json([f.as_row() | {"failed": f.finding in names} for f in findings])
+        print_json(finding_rows(checked))
     else:
-        _print_findings(findings, failed=names)
+        _print_findings(checked.findings, failed=names)
+        print_details(checked.details)
     _stop_at(folder, names)
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import polars as pl
 
+from dfar_toolkit.corpus.annotator_findings import annotator_findings
 from dfar_toolkit.corpus.findings import SEVERITIES, AuditThresholds, Finding, as_json, gate
 from dfar_toolkit.corpus.minhash import Progress
+from dfar_toolkit.corpus.personal_findings import personal_findings
 from dfar_toolkit.corpus.record_findings import (
     duplicate_findings,
     label_findings,
@@ -16,7 +18,14 @@ from dfar_toolkit.corpus.record_findings import (
     rating_findings,
 )
 from dfar_toolkit.corpus.records import near_or_sampled
-from dfar_toolkit.corpus.text_findings import damage_findings, given_reasons, length_findings, reason_findings
+from dfar_toolkit.corpus.shortcut_findings import shortcut_findings
+from dfar_toolkit.corpus.text_findings import (
+    all_texts,
+    damage_findings,
+    given_reasons,
+    length_findings,
+    reason_findings,
+)
 from dfar_toolkit.errors import TableError
 
 __all__ = ["AuditThresholds", "Finding", "as_json", "audit", "gate"]
@@ -27,6 +36,7 @@ def audit(
     annotations: pl.DataFrame,
     questions: pl.DataFrame,
     *,
+    raters: pl.DataFrame | None = None,
     thresholds: AuditThresholds | None = None,
     near: pl.DataFrame | None = None,
     near_note: str = "",
@@ -36,9 +46,11 @@ def audit(
 
     Args:
         items: ``item_id, split, statement, label`` and, where present, ``context, option_texts, reasons, config,
-            label_counts, stem, leak_kind``, (n,).
-        annotations: ``item_id, annotator_id, question, rating_id, value`` and, where present, ``reason, occasion``.
+            label_counts, stem, leak_kind, group``, (n,).
+        annotations: ``item_id, annotator_id, question, rating_id, value`` and, where present, ``reason, occasion, at,
+            seconds``.
         questions: ``question, kind, options``; the first is the primary one.
+        raters: ``annotator_id, kind`` and bands, where they are known.
         thresholds: When a finding is one, and how often it may occur.
         near: Near pairs where they are known, as ``near_or_sampled`` gives them for the same threshold.
         near_note: The note that came with them.
@@ -73,6 +85,7 @@ def audit(
         distinct = _numbered_where_twice(items)
         near, near_note = near_or_sampled(distinct, threshold=limits.near, seed=limits.seed, progress=progress)
     reasons = given_reasons(items, annotations)
+    texts = all_texts(items, reasons)
     found = [
         *leak_findings(distinct, near),
         *duplicate_findings(distinct, near),
@@ -80,14 +93,19 @@ def audit(
         *name_findings(items),
         *rating_findings(annotations, questions),
         *reason_findings(items, reasons, questions),
-        *damage_findings(items, reasons),
+        *damage_findings(items, texts),
         *length_findings(items, reasons, limits),
+        *annotator_findings(annotations, questions, raters, limits),
+        *shortcut_findings(items, annotations, reasons, questions, limits),
+        *personal_findings(items, texts),
     ]
     by_name = {f.finding: f for f in found}
     if near_note:
         for name in ("leak.near", "duplicate.near"):
             by_name[name] = replace(by_name[name], note=f"{by_name[name].note}; {near_note}")
-    return tuple(replace(by_name[name], allowed=limits.max_count.get(name, 0)) for name in SEVERITIES)
+    return tuple(
+        replace(by_name[name], allowed=limits.max_count.get(name, 0)) for name in SEVERITIES if name in by_name
+    )
 
 
 def _numbered_where_twice(items: pl.DataFrame) -> pl.DataFrame:

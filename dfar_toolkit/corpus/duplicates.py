@@ -53,6 +53,7 @@ def near_duplicate_pairs(
     search: Search = "auto",
     max_pairs: int = 10_000_000,
     window: int | None = None,
+    across: str | None = None,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Pairs of texts whose character 5-gram Jaccard similarity is at least ``threshold``.
@@ -79,6 +80,8 @@ def near_duplicate_pairs(
         max_pairs: Stop with an error when there are more candidates.
         window: Compare a text only with so many that follow it (by key) among those that look alike. For sets of
             thousands of variations of one template, where all pairs are out of reach: the pairs are then a sample.
+        across: Boolean column of two sides: only pairs of one text of each are sought, ``a`` false and ``b`` true, and
+            equal texts on both sides are a pair of similarity 1. Cost then hangs on what the sides share.
         progress: Called with (texts done, texts in all).
 
     Returns:
@@ -103,27 +106,32 @@ def near_duplicate_pairs(
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"near_duplicate_pairs: threshold must be above 0 and at most 1, not {threshold}.")
-    lost = [c for c in (key, text) if c not in texts.columns]
+    lost = [c for c in (key, text, across) if c is not None and c not in texts.columns]
     if lost:
         raise TableError(f'near duplicates need the column "{lost[0]}"; found {", ".join(texts.columns)}.')
-    distinct = _distinct(texts, key, text)
+    distinct = _distinct(texts, key, text, across)
+    limits = _Limits(max_pairs, window, None if across is None else distinct["side"].to_numpy())
     if search_used(distinct["text"], search=search) == "exact":
-        a, b, similarity = _exact(distinct["text"], threshold, _Limits(max_pairs, window), progress)
+        a, b, similarity = _exact(distinct["text"], threshold, limits, progress)
     else:
-        a, b, similarity = _by_lsh(distinct["text"], threshold, seed, _Limits(max_pairs, window), progress)
+        a, b, similarity = _by_lsh(distinct["text"], threshold, seed, limits, progress)
     names = distinct["key"]
     return pl.DataFrame({"a": names.gather(a), "b": names.gather(b), "similarity": similarity}).sort("a", "b")
 
 
-def _distinct(texts: pl.DataFrame, key: str, text: str) -> pl.DataFrame:
-    """Smallest key of each distinct comparison text, sorted by key, so that a < b by position is a < b by key."""
-    plain = texts.select(pl.col(key).alias("key"), comparison_text(pl.col(text).fill_null("")).alias("text"))
-    return plain.group_by("text").agg(pl.col("key").min()).sort("key")
+def _distinct(texts: pl.DataFrame, key: str, text: str, across: str | None) -> pl.DataFrame:
+    """Smallest key of each distinct comparison text (of a side), sorted by (side and) key: a < b by position too."""
+    side = pl.lit(False) if across is None else pl.col(across)
+    plain = texts.select(
+        pl.col(key).alias("key"), comparison_text(pl.col(text).fill_null("")).alias("text"), side.alias("side")
+    )
+    return plain.group_by("text", "side").agg(pl.col("key").min()).sort("side", "key")
 
 
 class _Limits(NamedTuple):
     max_pairs: int
     window: int | None
+    side: NDArray[np.bool_] | None
 
 
 def _exact(texts: pl.Series, threshold: float, limits: _Limits, progress: Progress | None) -> _Found:
@@ -183,9 +191,18 @@ def _pairs_in_groups(
     label: NDArray[np.generic], member: NDArray[np.int64], n: int, limits: _Limits
 ) -> NDArray[np.int64]:
     """All pairs of members with the same label (labels sorted), as sorted distinct ``smaller * n + larger``."""
+    if limits.side is not None:
+        order = np.lexsort((limits.side[member], label))
+        label, member = label[order], member[order]
     begins = np.flatnonzero(np.concatenate(([True], label[1:] != label[:-1]))) if len(label) else np.empty(0, np.int64)
     size = np.diff(np.concatenate((begins, [len(label)])))
-    partners = np.repeat(begins + size, size) - 1 - np.arange(len(label))  # how many follow in the same group
+    ends, place = np.repeat(begins + size, size), np.arange(len(label))
+    first = place + 1  # the first partner of each member; the others follow it in the same group
+    if limits.side is not None:
+        second = limits.side[member]
+        n_second = np.add.reduceat(second.astype(np.int64), begins) if len(label) else size
+        first = np.where(second, ends, ends - np.repeat(n_second, size))
+    partners = ends - first
     if limits.window is not None:
         partners = np.minimum(partners, limits.window)
     total = int(partners.sum())
@@ -195,7 +212,7 @@ def _pairs_in_groups(
     for lo in range(0, total, _PAIRS_AT_ONCE):
         pair = np.arange(lo, min(lo + _PAIRS_AT_ONCE, total))
         i = np.searchsorted(done, pair, side="right") - 1
-        j = i + 1 + (pair - done[i])
+        j = first[i] + (pair - done[i])
         x, y = member[i], member[j]
         out = _union(out, np.minimum(x, y) * n + np.maximum(x, y))
         _check_crowd(len(out), n, limits)

@@ -37,6 +37,24 @@ SEVERITIES: Final[Mapping[str, Severity]] = {
     "length.statement": "warn",
     "length.reason": "warn",
     "annotations.single": "info",
+    "annotators.balance": "info",
+    "annotators.fast": "warn",
+    "annotators.straight_line": "warn",
+    "shortcut.length": "warn",
+    "shortcut.annotator": "info",
+    "personal.email": "warn",
+    "personal.phone": "warn",
+    "personal.handle": "warn",
+    "personal.url": "warn",
+    "personal.ip": "warn",
+    "personal.account": "warn",
+}
+ON_DEMAND: Final[Mapping[str, Severity]] = {  # looked for only where somebody asks, so not part of every audit
+    "overlap.exact": "warn",
+    "overlap.near": "warn",
+    "words.listed": "info",
+    "label.suspect": "info",
+    "shortcut.reason": "info",
 }
 N_EXAMPLES: Final = 5
 _EXCERPT: Final = 80
@@ -48,6 +66,10 @@ class AuditThresholds:
 
     ``near`` is the smallest 5-gram Jaccard similarity of a near duplicate; lengths are in characters, of the trimmed
     text; ``max_count`` gives for a finding the largest count that still passes the gate (0 where it says nothing).
+    ``length_area`` is the area under the curve that counts as a shortcut once its interval is beyond it (or beyond 1
+    minus it), ``annotator_gain`` the same for the accuracy gained by knowing the annotator. ``band_share`` is the share
+    of ratings from which one value of a band dominates. An annotator with ``fast_ratings`` timed ratings is fast below
+    ``fast_share`` of the median of all; one with ``run_ratings`` is looked at for runs, at Holm's p of ``run_p``.
     """
 
     near: float = 0.8
@@ -55,6 +77,13 @@ class AuditThresholds:
     statement_max: int = 2000
     reason_min: int = 10
     reason_max: int = 5000
+    length_area: float = 0.6
+    annotator_gain: float = 0.05
+    band_share: float = 0.75
+    fast_share: float = 1 / 3
+    fast_ratings: int = 10
+    run_ratings: int = 20
+    run_p: float = 0.01
     max_count: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
 
@@ -82,10 +111,11 @@ class Finding:
 
 def check_names(names: Iterable[str], caller: str) -> None:
     """Raise ValueError for a name that no finding has."""
+    known = [*SEVERITIES, *ON_DEMAND]
     for name in names:
-        if name not in SEVERITIES:
-            close = difflib.get_close_matches(name, SEVERITIES, n=1)
-            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(SEVERITIES)}."
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."
             raise ValueError(f'{caller}: there is no finding "{name}".{hint}')
 
 

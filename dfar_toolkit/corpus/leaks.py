@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import polars as pl
@@ -10,7 +11,23 @@ import polars as pl
 from dfar_toolkit.corpus.records import context_key, exact_key, identical_key
 from dfar_toolkit.tables import LEAK_KINDS
 
-SPLIT_ORDER: Final = ("train", "dev", "validation", "test")
+SPLIT_ORDER: Final = ("train", "train.extra", "dev", "validation", "test", "test.hard")
+
+
+def ordered_splits(names: Iterable[str], *, order: Sequence[str] = SPLIT_ORDER) -> list[str]:
+    """Splits from the earliest to the latest: those of ``order`` first, the others by name, numbers by their size.
+
+    Example:
+        >>> ordered_splits(["fold10", "test", "fold9", "train"])
+        ['train', 'test', 'fold9', 'fold10']
+    """
+    present = set(names)
+    return [s for s in order if s in present] + sorted(present.difference(order), key=_natural)
+
+
+def _natural(name: str) -> tuple[list[str], list[int], str]:
+    """Words first, then the numbers between them, so that fold10 follows fold9."""
+    return re.split("[0-9]+", name), [int(n) for n in re.findall("[0-9]+", name)], name
 
 
 def mark_leaks(
@@ -26,7 +43,7 @@ def mark_leaks(
     Args:
         items: ``item_id, split, statement`` and, where present, ``context, label, reasons, stem, context_key``, (n,).
         near: Columns ``a, b`` of item ids, as ``near_record_pairs`` gives them.
-        order: Earlier splits first; splits it does not name come after them, by name.
+        order: Earlier splits first; those it does not name come after them, as in :func:`ordered_splits`.
 
     Returns:
         Frame ``item_id, leak_kind, leak_of, leak_against`` in the order of the items, (n, 4).
@@ -59,8 +76,7 @@ def mark_leaks(
 
 def _keyed(items: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
     """Row, id, split and its rank, and one column per kind of key."""
-    present = items["split"].unique().to_list()
-    ranked = [s for s in order if s in present] + sorted(s for s in present if s not in order)
+    ranked = ordered_splits(items["split"].unique(), order=order)
     rank = pl.DataFrame({"split": ranked, "rank": range(len(ranked))}, schema={"split": pl.String, "rank": pl.Int64})
     stem = pl.col("stem").cast(pl.String) if "stem" in items.columns else pl.lit(None, dtype=pl.String)
     keys = items.with_row_index("row").select(

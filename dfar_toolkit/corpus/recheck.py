@@ -23,7 +23,8 @@ def recheck(
         All findings, and those that fail the gate.
     """
     read = read_items(folder)
-    findings = audit(read.items, read.annotations, read.questions, thresholds=thresholds or AuditThresholds())
+    limits = thresholds or AuditThresholds()
+    findings = audit(read.items, read.annotations, read.questions, raters=read.raters, thresholds=limits)
     accepted = (*read.manifest["audit"]["accepted"], *accept)
     return list(findings), list(gate(findings, accept=accepted))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from dfar_toolkit.corpus.findings import SEVERITIES, Finding, examples, excerpt
-from dfar_toolkit.corpus.leaks import SPLIT_ORDER, mark_leaks
+from dfar_toolkit.corpus.leaks import mark_leaks, ordered_splits
 from dfar_toolkit.corpus.records import exact_key
 from dfar_toolkit.corpus.split import SPLIT_NAME
 from dfar_toolkit.tables import UNKNOWN_ANNOTATOR, of_config, primary_questions
@@ -28,8 +28,7 @@ def leak_findings(items: pl.DataFrame, near: pl.DataFrame) -> list[Finding]:
     if "stem" not in items.columns and "leak_kind" in items.columns:
         stored = pl.when(items["leak_kind"] == "stem").then(pl.lit("stem"))
         frame = frame.with_columns(pl.coalesce("leak_kind", stored))
-    splits = items["split"].unique().to_list()
-    first = min(splits, key=lambda s: (SPLIT_ORDER.index(s) if s in SPLIT_ORDER else len(SPLIT_ORDER), s), default="")
+    first = next(iter(ordered_splits(items["split"].unique())), "")
     total = frame.filter(pl.col("split") != first).height
     notes = {
         "leak.identical_row": "same statement, context, label and reasons, byte for byte",

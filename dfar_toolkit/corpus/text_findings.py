@@ -82,9 +82,8 @@ def _contradictions(texts: pl.DataFrame, questions: pl.DataFrame) -> list[Findin
     ]
 
 
-def damage_findings(items: pl.DataFrame, reasons: pl.DataFrame) -> list[Finding]:
+def damage_findings(items: pl.DataFrame, texts: pl.DataFrame) -> list[Finding]:
     """``text.mojibake``, ``text.bom``, ``text.control``, ``text.quotes``, ``text.whitespace``; counts are items."""
-    texts = _all_texts(items, reasons)
     text = pl.col("text")
     straight = texts.select(text_damage.has_straight_quotes(text).any()).item()
     curly = texts.filter(text_damage.has_typographic_quotes(text))
@@ -104,8 +103,14 @@ def damage_findings(items: pl.DataFrame, reasons: pl.DataFrame) -> list[Finding]
     ]
 
 
-def _all_texts(items: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
-    """Statements, context texts, option texts and reasons, ``item_id, text``."""
+def all_texts(items: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
+    """Statements, context texts, option texts and reasons, ``item_id, text``.
+
+    Example:
+        >>> items = pl.DataFrame({"item_id": ["p"], "statement": ["I lied."]})
+        >>> all_texts(items, pl.DataFrame({"item_id": ["p"], "text": ["Lies hurt."]}))["text"].to_list()
+        ['I lied.', 'Lies hurt.']
+    """
     parts = [items.select("item_id", pl.col("statement").alias("text"))]
     for column in ("context", "option_texts"):
         dtype = items.schema.get(column)

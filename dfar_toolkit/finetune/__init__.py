@@ -1,0 +1,1 @@
+"""Models trained on items: classical ones that need no accelerator."""
