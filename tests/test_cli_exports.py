@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from dfar_toolkit.cli import app
 from dfar_toolkit.files.items import read_items
 
-
 TEXTS = ["I kept the change.", "My sister lied to us.", "They parked across two places.", "Nobody watered the plants."]
 
 
@@ -24,7 +23,7 @@ def export(path: Path) -> Path:
     tasks = [
         {
             "id": k,
-            "data": {"text": f"A sentence on matter {k}."},
+            "data": {"text": TEXTS[k]},
             "annotations": [answer(k, 1, "ok"), answer(k, 2, "bad")],
         }
         for k in range(4)
