@@ -127,7 +127,10 @@ def main() -> None:
         runs.append(json.loads(done.stdout))
         print(runs[-1], flush=True)
     seconds = [float(run["seconds"]) for run in runs]
-    growth = {f"{a} to {b}": round(y / x, 1) for a, b, x, y in zip(SIZES, SIZES[1:], seconds, seconds[1:], strict=False)}
+    growth = {
+        f"{a} to {b}": round(y / x, 1)
+        for a, b, x, y in zip(SIZES[:-1], SIZES[1:], seconds[:-1], seconds[1:], strict=True)
+    }
     RESULTS.write_text(json.dumps({"machine": machine(), "runs": runs, "growth_of_seconds": growth}, indent=1) + "\n")
 
 

@@ -269,10 +269,14 @@ def card(folder: Folder) -> None:
 
     Example: dfar card demo/items
     """
+    from dfar_toolkit.corpus.card_blocks import unwritten
     from dfar_toolkit.corpus.recheck import refresh_card
 
     refresh_card(folder)
     say(f"wrote {folder / 'README.md'}")
+    left = unwritten((folder / "README.md").read_text(encoding="utf-8"))
+    if left:
+        say(f"still to be written by hand: {', '.join(left)}")
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:

@@ -14,7 +14,16 @@ from dfar_toolkit.agreement.labels.votes import Method
 from dfar_toolkit.corpus.annotator_agreement import folder_agreement
 from dfar_toolkit.corpus.audit import AuditThresholds, Finding, audit, gate
 from dfar_toolkit.corpus.card import render_card
-from dfar_toolkit.corpus.composition import annotator_facts, config_facts, disagreement_facts
+from dfar_toolkit.corpus.card_plots import write_plots
+from dfar_toolkit.corpus.changes import changes_since
+from dfar_toolkit.corpus.citation_file import write_citation
+from dfar_toolkit.corpus.composition import (
+    annotator_facts,
+    config_facts,
+    disagreement_facts,
+    divided_facts,
+    shown_facts,
+)
 from dfar_toolkit.corpus.croissant import croissant
 from dfar_toolkit.corpus.groups import item_groups
 from dfar_toolkit.corpus.leaks import mark_leaks
@@ -114,6 +123,7 @@ def build_items(
         items,
         tables["annotations"],
         tables["questions"],
+        raters=tables["raters"],
         thresholds=options.thresholds,
         near=grouped.near,
         near_note=grouped.near_note,
@@ -130,12 +140,17 @@ def build_items(
         manifest = _manifest(source, tables, options, folder=folder, grouped=grouped)
         manifest["sources"] = [_source_facts(each) for each in sources]
         manifest["audit"] = {"failed": [f.finding for f in failed], "accepted": list(options.accept)}
+        audit_rows = [f.as_row() for f in findings]
+        manifest["changes"], unchanged = changes_since(out, manifest, tables, audit_rows=audit_rows)
+        if unchanged:
+            tell("nothing has changed since the earlier build")
         write_beside(
             folder,
             manifest,
-            audit_rows=[f.as_row() for f in findings],
+            audit_rows=audit_rows,
             agreement_rows=_plain_rows(agreement),
             previous=read_previous_card(out),
+            earlier=out,
         )
     return Built(out, manifest, tuple(findings), tuple(failed))
 
@@ -147,11 +162,17 @@ def write_beside(
     audit_rows: Sequence[Mapping[str, Any]],
     agreement_rows: Sequence[Mapping[str, Any]],
     previous: str | None,
+    earlier: Path | None = None,
 ) -> None:
-    """Write audit, agreement, card and Croissant into a folder that has its tables, and the manifest last."""
+    """Write what stands beside the tables of a folder, and the manifest last.
+
+    That is: audit, agreement, plots, card, Croissant and CITATION.cff; ``earlier`` is the folder that will be replaced.
+    """
     write_json(folder, "audit.json", list(audit_rows))
     write_json(folder, "agreement.json", list(agreement_rows))
     schemas = table_schemas(folder, manifest)
+    manifest["plots"] = write_plots(folder, manifest, agreement=agreement_rows)
+    write_citation(folder, manifest, earlier=earlier)
     manifest["files"] = file_facts(folder)
     card = render_card(manifest, audit=audit_rows, agreement=agreement_rows, schemas=schemas, previous=previous)
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -289,6 +310,8 @@ def _manifest(
             tables["annotations"], tables["raters"], tables["questions"], pseudonymous=not options.keep_ids
         ),
         "disagreement": disagreement_facts(tables["annotations"], tables["questions"]),
+        "divided": divided_facts(tables["targets"], tables["questions"]),
+        "shown": shown_facts(items),
         "labels": label_methods(tables["questions"], options.labels),
         "content_digest": {
             "default": table_digest(items, "items"),

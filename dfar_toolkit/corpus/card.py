@@ -1,7 +1,8 @@
 """The dataset card: prose from ``datacards/``, every number from the manifest, the audit and the agreement.
 
-The prose is rendered in blocks between the markers ``<!-- dfar:begin NAME -->`` and ``<!-- dfar:end NAME -->``. When
-a card is rendered again, the blocks are replaced and everything outside them, written by hand, stays.
+The sections and their order are those of the Hub's own template, with ours among them. What is known is rendered in
+blocks between markers, which are replaced when the card is rendered again; what only a person can say has a place
+outside them, and all that is written outside them stays (``card_blocks``).
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import jinja2
 import polars as pl
-import yaml
 
+from dfar_toolkit.corpus.card_blocks import PLACE, put_in
 from dfar_toolkit.corpus.features import dataset_features
 from dfar_toolkit.corpus.front_matter import (
     GENERATED,
@@ -24,21 +28,18 @@ from dfar_toolkit.corpus.front_matter import (
     dump_front_matter,
     filled,
     front_matter,
+    said_by_hand,
     split_front_matter,
 )
+from dfar_toolkit.corpus.prose import biases, limitations, prose
 from dfar_toolkit.corpus.templates import datacards_folder
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.markup import md_code, md_escape, md_fence, one_line
 
-BLOCKS: Final = (
-    "summary", "composition", "judgements", "agreement", "audit", "changes", "fields", "splits", "loading",
-    "provenance", "use", "licence", "citation",
-)  # fmt: skip
 SHOWN: Final = 3  # examples of a finding that a card shows; audit.json has more
+MOST_BANDS: Final = 20  # of one trait: an age by years would fill the card; the table raters has all
 _PAIRWISE: Final = "cohen_kappa"  # summarised: a set with many annotators has thousands of pairs
 _LONGEST: Final = 160  # characters of an example
-_MARKER: Final = re.compile(r"^<!-- dfar:(begin|end) (\S+) -->[ \t\r]*$", re.MULTILINE)
-_ANY_MARKER: Final = re.compile(r"<!--\s*dfar:")
 _ADDRESS: Final = re.compile(r"https?://[\w./~%?=&#+:@-]+")
 
 
@@ -86,8 +87,8 @@ def render_card(
     if previous is None:
         return dump_front_matter(head) + "\n" + body
     kept, earlier = split_front_matter(previous)
-    head |= {key: value for key, value in kept.items() if key not in GENERATED}
-    return dump_front_matter(head) + _put_in(earlier, body)
+    head |= {key: value for key, value in kept.items() if key not in GENERATED or said_by_hand(key, value)}
+    return dump_front_matter(head) + put_in(earlier, body)
 
 
 def _body(
@@ -96,19 +97,27 @@ def _body(
     agreement: Sequence[Mapping[str, Any]],
     schemas: Mapping[str, pl.Schema],
 ) -> str:
-    known = _prose("findings")
+    known = prose("findings")
 
     def looked_for(row: Mapping[str, Any]) -> str:
         return str(known.get(row["finding"]) or row["note"] or row["finding"])
 
-    template = _environment().get_template("card.md.jinja")
+    sources: Sequence[Mapping[str, Any]] = manifest["sources"]
+    template = _environment(datacards_folder()).get_template("card.md.jinja")
     return template.render(
         manifest=manifest,
         audit=audit,
         agreement=[row for row in agreement if row["statistic"] != _PAIRWISE],
         pairs=_pairs(agreement),
         fields=_fields(manifest, schemas),
-        blocks=BLOCKS,
+        place=PLACE,
+        most_bands=MOST_BANDS,
+        uses=prose("uses"),
+        biases=biases(manifest),
+        limitations=limitations(manifest),
+        languages=list(dict.fromkeys(str(code) for source in sources for code in source["languages"])),
+        licences=list(dict.fromkeys(str(source["licence"]) for source in sources)),
+        leaked=sum(1 for row in audit if row["finding"].startswith("leak.") and row["count"]),
         labelled=any(class_labels(manifest, schemas[name], config=name) for name in manifest["configs"]),
         loadable=list(filled(manifest["tables"])),
         looked_for=looked_for,
@@ -135,9 +144,10 @@ def _pairs(agreement: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return summaries
 
 
-def _environment() -> jinja2.Environment:
+@lru_cache
+def _environment(folder: Path) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(datacards_folder()),
+        loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # Markdown: every slot goes through one of the filters below
         trim_blocks=True,
@@ -155,9 +165,12 @@ def _environment() -> jinja2.Environment:
         "percent": _percent,
         "share": _share,
         "identifier": _identifier,
+        "path": _path,
+        "absent": _absent,
         "example": _example,
     }
     environment.filters |= {name: _defined(function) for name, function in filters.items()}
+    environment.filters["largest"] = _largest
     return environment
 
 
@@ -214,22 +227,36 @@ def _example(example: object) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _prose(name: str) -> dict[str, Any]:
-    loaded = yaml.safe_load((datacards_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
-    if not isinstance(loaded, dict):
-        raise TableError(f"datacards/{name}.yaml must be a mapping; install dfar-toolkit again")
-    return loaded
+def _largest(bands: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The largest bands of a trait in their order."""
+    kept = sorted(bands, key=lambda band: -bands[band])[:MOST_BANDS]
+    return [(band, n) for band, n in bands.items() if band in kept]
 
 
-def _fields(manifest: Manifest, schemas: Mapping[str, pl.Schema]) -> dict[str, list[FieldRow]]:
-    """The columns of every item configuration, and of every other table that has columns of its own."""
-    meanings = _prose("fields")
-    listed: dict[str, list[FieldRow]] = {}
+def _path(name: str) -> str:
+    """A path within the folder as the target of a link."""
+    return quote(name)
+
+
+def _absent(value: object) -> str:
+    """A value of a change, or a word for none."""
+    return "nothing" if value is None else md_escape(value)
+
+
+def _fields(manifest: Manifest, schemas: Mapping[str, pl.Schema]) -> list[tuple[list[str], list[FieldRow]]]:
+    """The columns of every item configuration and of every other table; those with the same ones are listed once."""
+    meanings = prose("fields")
+    listed: list[tuple[list[str], list[FieldRow]]] = []
     for name in manifest["configs"]:
         labels = class_labels(manifest, schemas[name], config=name)
-        listed[name] = _field_rows(schemas[name], meanings["items"], labels)
+        rows = _field_rows(schemas[name], meanings["items"], labels)
+        same = next((names for names, known in listed if known == rows), None)
+        if same is None:
+            listed.append(([name], rows))
+        else:
+            same.append(name)
     for name in manifest["tables"]:
-        listed[name] = _field_rows(schemas[name], meanings.get(name, {}), {})
+        listed.append(([name], _field_rows(schemas[name], meanings.get(name, {}), {})))
     return listed
 
 
@@ -250,51 +277,3 @@ def _kind(feature: Any) -> str:
         return _kind(feature["struct"])
     dtype = feature["dtype"]
     return "class label" if isinstance(dtype, dict) else str(dtype)
-
-
-def _put_in(earlier: str, body: str) -> str:
-    """The earlier text with its blocks replaced by those of ``body``."""
-    new, old = _blocks(body), _blocks(earlier)
-    parts, at = [], 0
-    for name, (start, end) in sorted(old.items(), key=lambda block: block[1]):
-        fresh_start, fresh_end = new[name]
-        parts += [earlier[at:start], body[fresh_start:fresh_end]]
-        at = end
-    return "".join([*parts, earlier[at:]])
-
-
-def _blocks(text: str) -> dict[str, tuple[int, int]]:
-    """Where the content of each block begins and ends; every block exactly once, none inside another."""
-    found: dict[str, tuple[int, int]] = {}
-    open_name, open_at = "", 0
-    markers = list(_MARKER.finditer(text))
-    if len(markers) != len(_ANY_MARKER.findall(text)):
-        raise _marker_error("a marker must be alone on its line and read exactly like the others")
-    for marker in markers:
-        edge, name = marker.groups()
-        if name not in BLOCKS:
-            raise _marker_error(f"there is no block {name!r}")
-        if edge == "begin":
-            if open_name:
-                raise _marker_error(f"the block {open_name!r} is not closed before {name!r} begins")
-            if name in found:
-                raise _marker_error(f"the block {name!r} stands there twice")
-            open_name, open_at = name, marker.end()
-        else:
-            if name != open_name:
-                raise _marker_error(f"the block {name!r} ends without having begun")
-            found[name] = (open_at, marker.start())
-            open_name = ""
-    if open_name:
-        raise _marker_error(f"the block {open_name!r} is not closed")
-    lost = [name for name in BLOCKS if name not in found]
-    if lost:
-        raise _marker_error(f"the block{'s' if len(lost) > 1 else ''} {', '.join(map(repr, lost))} cannot be found")
-    return found
-
-
-def _marker_error(what: str) -> TableError:
-    return TableError(
-        f"README.md must hold each generated block once, between <!-- dfar:begin NAME --> and <!-- dfar:end NAME -->: "
-        f"{what}; mend the markers, or move the file away to have it written anew"
-    )

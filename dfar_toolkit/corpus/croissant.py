@@ -10,6 +10,8 @@ import polars as pl
 
 from dfar_toolkit.corpus.features import dataset_features
 from dfar_toolkit.corpus.front_matter import Manifest, class_labels
+from dfar_toolkit.corpus.licences import spdx
+from dfar_toolkit.corpus.prose import biases, limitations, prose
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.markup import one_line
 
@@ -32,6 +34,7 @@ CONTEXT: Final[dict[str, object]] = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
     **{term: f"cr:{term}" for term in _OWN_TERMS},
 }
+_PLAIN: Final = ("majority", "mean", "soft")  # ways from ratings to labels that are counting
 _TYPES: Final = {"bool": "sc:Boolean", "date32": "sc:Date", "string": "sc:Text", "binary": "sc:Text", "null": "sc:Text"}
 
 
@@ -64,7 +67,7 @@ def croissant(
             "name": manifest["name"],
             "alternateName": one_line(manifest["title"]),
             "description": _description(manifest),
-            "license": list(dict.fromkeys(s["licence"] for s in sources)),
+            "license": list(dict.fromkeys(_licence(str(s["licence"])) for s in sources)),
             "inLanguage": list(dict.fromkeys(code for s in sources for code in s["languages"])),
             "isBasedOn": [s["homepage"] for s in sources if s["homepage"]],
             "citeAs": "\n\n".join(citations),
@@ -75,6 +78,12 @@ def croissant(
     except KeyError as error:
         raise TableError(f"croissant.json needs {error} in the manifest; build the items folder again") from error
     return {key: value for key, value in described.items() if value not in ("", [], None)}
+
+
+def _licence(name: str) -> str:
+    """The address of a licence that everybody knows, else its name as the source gives it."""
+    known = spdx(name)
+    return f"https://spdx.org/licenses/{known}" if known else one_line(name)
 
 
 def _description(manifest: Manifest) -> str:
@@ -89,19 +98,59 @@ def _responsible(manifest: Manifest, agreement: Sequence[Mapping[str, Any]]) -> 
     per_item = people["ratings_per_item"]
     sources: Sequence[Manifest] = manifest["sources"]
     bands = [f"{name}: {_listed(counts)}" for name, counts in people["bands"].items()]
-    personal = [f"annotators are described by {one_line(name)}" for name in people["bands"]]
+    uses = prose("uses")
+    models = [one_line(name) for name in people.get("models", ())]
+    made = [f"labels of {one_line(q)} by {m}" for q, m in manifest.get("labels", {}).items() if m not in _PLAIN]
     return {
-        "rai:dataCollection": "; ".join(one_line(s["title"]) for s in sources),
+        "rai:dataCollection": _collection(sources),
+        "rai:dataCollectionRawData": _raw(sources),
         "rai:dataPreprocessingProtocol": _changes(sources),
         "rai:dataCollectionMissingData": _missing(manifest),
         "rai:dataManipulationProtocol": _split(manifest),
-        "rai:dataAnnotationProtocol": [_question(q) for q in manifest["questions"]],
+        "rai:dataAnnotationProtocol": [*(_question(q) for q in manifest["questions"]), *_shown(manifest)],
+        "rai:dataAnnotationPlatform": uses["unsaid"],
         "rai:annotationsPerItem": "" if per_item["min"] is None else _spread(per_item),
-        "rai:annotatorDemographics": [f"annotators: {people['count']}", *bands] if people["known"] else [],
+        "rai:annotatorDemographics": [f"annotators: {people['count']}", *bands] if people["known"] else uses["unsaid"],
+        "rai:machineAnnotationTools": [*models, *made] or "none known",
         "rai:dataAnnotationAnalysis": [*_disagreement(manifest), *(_agreement(row) for row in agreement)],
-        "rai:personalSensitiveInformation": personal,
-        "rai:dataLimitations": _limitations(manifest),
+        "rai:personalSensitiveInformation": _personal(manifest),
+        "rai:dataBiases": [one_line(sentence) for sentence in biases(manifest)] or "none that the counts show",
+        "rai:dataLimitations": [*(one_line(sentence) for sentence in limitations(manifest)), *uses["limits"]],
+        "rai:dataUseCases": [*uses["direct"], *(f"Not: {sentence}" for sentence in uses["refused"])],
+        "rai:dataReleaseMaintenancePlan": uses["maintenance"],
     }
+
+
+def _collection(sources: Sequence[Manifest]) -> str:
+    """Where the data was taken from; how it came to be there only the sources' papers say."""
+    parts = []
+    for source in sources:
+        place = f", {one_line(source['homepage'])}" if source["homepage"] else ""
+        parts.append(f"{one_line(source['title'])}: {len(source['files'])} files as published{place}")
+    return "; ".join(parts)
+
+
+def _raw(sources: Sequence[Manifest]) -> str:
+    files = [f"{one_line(f['name'])} (file: sha256 {f['sha256']})" for s in sources for f in s["files"]]
+    return "; ".join(files)
+
+
+def _shown(manifest: Manifest) -> list[str]:
+    """What people saw beside the statement."""
+    parts = []
+    for seen in manifest.get("shown", ()):
+        name = one_line(seen["field"]) or "texts of the options"
+        role = f" ({one_line(seen['role'])})" if seen["field"] and seen["role"] else ""
+        parts.append(f"shown with the statement: {name}{role}, in {seen['items']} items of {one_line(seen['config'])}")
+    return parts
+
+
+def _personal(manifest: Manifest) -> list[str]:
+    people = manifest["annotators"]
+    traits = [f"annotators are described by {one_line(name)}" for name in people["bands"]]
+    names = "annotators have pseudonyms" if people["pseudonyms"] else "annotators are named as in the source"
+    free = ["reasons in people's own words can give a person away"] if people["with_reason"] else []
+    return [*traits, *([names] if people["known"] else []), *free] or ["none known"]
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -159,12 +208,6 @@ def _agreement(row: Mapping[str, Any]) -> str:
     if row["low"] is not None and row["high"] is not None:
         text += f" [{row['low']:.3f}, {row['high']:.3f}] ({100 * row['confidence']:g} % {row['method']})"
     return f"{text}; n = {row['n']}, {row['n_units']} {row['unit']}"
-
-
-def _limitations(manifest: Manifest) -> list[str]:
-    audit = manifest["audit"]
-    accepted = [f"the audit found {name}, accepted by the makers" for name in audit["accepted"]]
-    return [f"the audit failed on {name}" for name in audit["failed"] if name not in audit["accepted"]] + accepted
 
 
 def _files(manifest: Manifest) -> list[dict[str, object]]:

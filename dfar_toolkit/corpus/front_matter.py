@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import polars as pl
 import yaml
 
 from dfar_toolkit.corpus.features import dataset_features
+from dfar_toolkit.corpus.licences import hub_licence
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.markup import one_line
 
@@ -16,9 +18,12 @@ Manifest = Mapping[str, Any]
 
 # Every key that is written here; any other key of an earlier card was put there by hand and stays.
 GENERATED: Final = (
-    "pretty_name", "language", "license", "license_name", "license_link", "task_categories", "size_categories",
-    "annotations_creators", "tags", "configs", "dataset_info",
+    "pretty_name", "language", "multilinguality", "license", "license_name", "license_link", "task_categories",
+    "task_ids", "size_categories", "source_datasets", "annotations_creators", "tags", "configs", "dataset_info",
 )  # fmt: skip
+_CREATORS: Final = frozenset({"crowdsourced", "found", "expert-generated", "machine-generated", "no-annotation"})
+_HUB_SETS: Final = re.compile(r"https?://(?:www\.)?huggingface\.co/datasets/([\w.-]+(?:/[\w.-]+)?)/?")
+_NAME: Final = re.compile(r"[^\w.-]+")
 _SIZES: Final = (
     (10**3, "n<1K"),
     (10**4, "1K<n<10K"),
@@ -41,25 +46,57 @@ def front_matter(manifest: Manifest, *, schemas: Mapping[str, pl.Schema]) -> dic
         A mapping ready for YAML, in the order in which it is to be read.
     """
     sources: Sequence[Manifest] = manifest["sources"]
-    licences = list(dict.fromkeys(str(s["licence"]) for s in sources))
-    head: dict[str, object] = {
-        "pretty_name": one_line(manifest["title"]),
-        "language": list(dict.fromkeys(str(code) for s in sources for code in s["languages"])),
-        "license": licences[0] if len(licences) == 1 else licences,
-    }
-    other = next((s for s in sources if s["licence"] == "other"), None)
-    if other is not None:
-        head["license_name"] = f"{one_line(other['name'])}-terms"
-        if other["homepage"]:
-            head["license_link"] = one_line(other["homepage"])
-    head["task_categories"] = list(dict.fromkeys(s.get("task", "text-classification") for s in sources))
+    languages = list(dict.fromkeys(str(code) for s in sources for code in s["languages"]))
+    licences = list(dict.fromkeys(hub_licence(str(s["licence"])) for s in sources))
+    head: dict[str, object] = {"pretty_name": one_line(manifest["title"]), "language": languages}
+    if languages:
+        head["multilinguality"] = ["multilingual" if len(languages) > 1 else "monolingual"]
+    head["license"] = licences[0] if len(licences) == 1 else licences
+    own_terms = [s for s in sources if hub_licence(str(s["licence"])) == "other"]
+    if own_terms:
+        head["license_name"] = "-and-".join(f"{_NAME.sub('-', one_line(s['name']))}-terms" for s in own_terms)
+        links = [one_line(s["homepage"]) for s in own_terms if s["homepage"]]
+        head |= {"license_link": links[0]} if links else {}  # the Hub takes one; the card links them all
+    tasks = list(dict.fromkeys(s.get("task", "text-classification") for s in sources))
+    head["task_categories"] = tasks
+    if "text-classification" in tasks and (ids := _task_ids(manifest)):
+        head["task_ids"] = ids
     head["size_categories"] = [size_category(manifest["rows"]["items"])]
-    head["annotations_creators"] = ["other"]  # people; how they were found the manifest does not know
+    head["source_datasets"] = list(dict.fromkeys(_origin(s) for s in sources))
+    made = ["machine-generated"] if manifest["annotators"].get("models") else []
+    head["annotations_creators"] = ["other", *made]  # people; how they were found the manifest does not know
     tags = ["human-label-variation", "annotator-disagreement"]
     head["tags"] = [*tags, "free-text-reasons"] if manifest["annotators"]["with_reason"] else tags
     head["configs"] = _configs(manifest)
     head["dataset_info"] = _dataset_info(manifest, schemas)
     return head
+
+
+def said_by_hand(key: str, value: object) -> bool:
+    """Whether an earlier card's value of a generated key was put there by a person who knows more than the files.
+
+    Example:
+        >>> said_by_hand("annotations_creators", ["crowdsourced"]), said_by_hand("annotations_creators", ["other"])
+        (True, False)
+    """
+    given = value if isinstance(value, list) else [value]
+    return key == "annotations_creators" and bool(given) and all(v in _CREATORS for v in given)
+
+
+def _task_ids(manifest: Manifest) -> list[str]:
+    """The Hub's finer names of text classification that the questions' kinds bear out."""
+    ids = {"set": "multi-label-classification", "interval": "text-scoring", "ratio": "text-scoring"}
+    single = {"nominal": "multi-class-classification", "ordinal": "multi-class-classification"}
+    kinds = [str(question["kind"]) for question in manifest["questions"]]
+    return list(dict.fromkeys(name for kind in kinds if (name := (ids | single).get(kind))))
+
+
+def _origin(source: Manifest) -> str:
+    """What a source is to the Hub: a set there, another published one, or data that was never published."""
+    if on_hub := _HUB_SETS.fullmatch(str(source["homepage"])):
+        return f"extended|{on_hub.group(1)}"
+    published = source["homepage"] or source["citation"]
+    return f"extended|other-{_NAME.sub('-', one_line(source['name']))}" if published else "original"
 
 
 def size_category(n: int) -> str:

@@ -195,6 +195,7 @@ def manifest() -> dict[str, Any]:
         "annotators": {
             "count": 2,
             "known": True,
+            "models": [],
             "pseudonyms": True,
             "bands": {"age_band": {"18-29": 1, "unknown": 1}},
             "ratings_per_item": {"min": 2, "median": 2.5, "max": 3},
@@ -203,6 +204,11 @@ def manifest() -> dict[str, Any]:
             "with_reason": 3,
         },
         "disagreement": {"items": 1, "of": 3},
+        "divided": [
+            {"question": "conduct", "of": 3, "minority": [2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0], "tied": 0, "entropy": 0.306}
+        ],
+        "shown": [{"config": "default", "field": "where", "role": "", "items": 5}],
+        "changes": None,
         "audit": {"failed": ["label.conflict"], "accepted": ["leak.exact"]},
         "files": {},
         "content_digest": {"default": "cd" * 32, "annotations": "ef" * 32},

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from dfar_toolkit.corpus import templates
-from dfar_toolkit.corpus.card import BLOCKS, render_card
+from dfar_toolkit.corpus.card import render_card
+from dfar_toolkit.corpus.card_blocks import BLOCKS
 from dfar_toolkit.corpus.front_matter import size_category, split_front_matter
 from dfar_toolkit.corpus.templates import datacards_folder
 from dfar_toolkit.errors import TableError
@@ -116,6 +117,7 @@ def changed(value: Any, path: tuple[Any, ...], number: float) -> Any:
 # interval that is not there.
 SILENT = {("format_version",), ("split", "seed"), ("rows", "raters"), ("rows", "targets"), ("rows", "questions")}
 SILENT |= {(1, "confidence"), ("rows", "annotations")}  # the tables of the manifest say it too
+SILENT |= {("divided", 0, "minority", i) for i in range(1, 11)}  # drawn, not told
 
 
 @pytest.mark.parametrize("given", ["manifest", "audit", "agreement"])
@@ -287,8 +289,8 @@ def test_a_key_that_is_no_longer_needed_goes() -> None:
         ("<!-- dfar:begin audit -->", "<!--dfar:begin audit-->", "alone on its line"),
         ("# Demo", "<!-- dfar:begin use -->\n<!-- dfar:end use -->\n# Demo", "'summary' is not closed"),
         (
-            "\n## Licence",
-            "\n<!-- dfar:end licence -->\n<!-- dfar:begin use -->\n## Licence",
+            "\n### Direct Use",
+            "\n<!-- dfar:end use -->\n<!-- dfar:begin use -->\n### Direct Use",
             "'use' stands there twice",
         ),
         ("license: mit", "license: mit\nlicense: mit", "'license' stands twice"),
@@ -335,7 +337,7 @@ def test_windows_line_ends_keep_their_blocks() -> None:
 
 def test_blocks_and_templates_match() -> None:
     names = {p.name.removesuffix(".md.jinja") for p in datacards_folder().glob("*.md.jinja")}
-    assert names == {*BLOCKS, "card"}
+    assert names == {*BLOCKS, "card", "pictures"}
     meanings = yaml.safe_load((datacards_folder() / "fields.yaml").read_text(encoding="utf-8"))
     assert set(meanings["items"]) == {*sample.ITEMS, "stem", "context_key", "contrast_key"}
     assert set(meanings["annotations"]) == set(sample.ANNOTATIONS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import socket
@@ -10,8 +11,10 @@ import card_sample as sample
 import polars as pl
 import pytest
 
+from dfar_toolkit.corpus.assemble import BuildOptions, build_items
 from dfar_toolkit.corpus.croissant import croissant
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.sources import Mapping, read_source
 
 # What mlcroissant and rdflib below it do with what rdflib and pandas have deprecated is not ours.
 pytestmark = [
@@ -81,7 +84,10 @@ def test_files_have_their_digests(folder: Path) -> None:
 
 def test_the_judging_is_described(dataset: Any) -> None:
     metadata = dataset.metadata
-    assert metadata.data_annotation_protocol == ["conduct (nominal): Is it right?; options: ethical; unethical"]
+    assert sorted(metadata.data_annotation_protocol) == [
+        "conduct (nominal): Is it right?; options: ethical; unethical",
+        "shown with the statement: where, in 5 items of default",
+    ]
     assert metadata.annotations_per_item == "least 2, median 2.5, most 3"
     assert metadata.annotator_demographics == ["annotators: 2", "age_band: 18-29 1, unknown 1"]
     assert sorted(metadata.data_annotation_analysis) == [
@@ -90,6 +96,63 @@ def test_the_judging_is_described(dataset: Any) -> None:
         "people differed on 1 of the 3 items that two or more judged",
     ]
     assert metadata.cite_as.startswith("@misc{demo")
+
+
+def test_the_responsible_part_is_filled(dataset: Any) -> None:
+    metadata = dataset.metadata
+    assert metadata.license == ["https://spdx.org/licenses/MIT"]
+    assert metadata.data_collection == "Demo of conduct: 1 files as published, https://example.org/demo?a=1"
+    assert metadata.data_collection_raw_data == f"demo.csv (file: sha256 {'ab' * 32})"
+    assert metadata.data_annotation_platform == ["Not said by the source"]
+    assert metadata.machine_annotation_tools == ["none known"]
+    assert metadata.data_biases == ["Only 2 people judged: what they share, the data shares."]
+    assert "The audit failed on label.conflict." in metadata.data_limitations
+    assert "The audit found leak.exact, accepted by the makers." in metadata.data_limitations
+    assert "demo: 34 rows of demo.csv were left out, because no statement." in metadata.data_limitations
+    assert sorted(metadata.personal_sensitive_information) == [
+        "annotators are described by age_band",
+        "annotators have pseudonyms",
+        "reasons in people's own words can give a person away",
+    ]
+    assert any(use.startswith("To study how people judge") for use in metadata.data_use_cases)
+    assert any(use.startswith("Not: To decide about a person") for use in metadata.data_use_cases)
+    assert "Nobody is bound to make one" in metadata.data_release_maintenance_plan
+
+
+def test_models_and_label_models_are_machine_tools() -> None:
+    facts = sample.manifest() | {"labels": {"conduct": "dawid_skene", "how": "mean"}}
+    facts["annotators"]["models"] = ["demo:judge"]
+    found = croissant(facts, schemas=sample.SCHEMAS)["rai:machineAnnotationTools"]
+    assert found == ["demo:judge", "labels of conduct by dawid_skene"]
+
+
+def test_several_configs_of_a_real_build_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    texts = ["I kept the change by mistake.", "I parked across two places.", "I promised to water the plants."]
+    built = []
+    for name, options in (("one", ("fair", "unfair")), ("two", ("a", "b", "c"))):
+        lines = [f"{i},{text} {name},p{who},{options[who]}" for i, text in enumerate(texts) for who in (0, 1)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["no,text,who,says", *lines]) + "\n")
+        columns = Mapping(
+            name=name, id="no", statement="text", annotator="who", label="says", question=name, options=options
+        )
+        built.append(read_source("table", tmp_path / f"{name}.csv", mapping=columns))
+    out = tmp_path / "out"
+    build_items(built, out, options=BuildOptions(name="both", n_boot=10))
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("no network in tests"))
+    dataset = mlcroissant.Dataset(jsonld=str(out / "croissant.json"))
+    assert dataset.metadata.ctx.issues.errors == set()
+    configs = list(json.loads((out / "manifest.json").read_text())["configs"])
+    assert len(configs) == 2
+    for config in configs:
+        rows = list(dataset.records(config))
+        assert sorted(r[f"{config}/statement"].decode().rpartition(" ")[0] for r in rows) == sorted(texts)
+    files = json.loads((out / "manifest.json").read_text())["files"]
+    described = json.loads((out / "croissant.json").read_text())["distribution"]
+    digests = {f["contentUrl"]: f["sha256"] for f in described if f["@type"] == "cr:FileObject"}
+    assert digests == {n: f["sha256"] for n, f in files.items() if n.endswith(".parquet")}
+    for name, digest in digests.items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
 
 
 def test_unknown_people_and_hostile_names_are_valid(folder: Path) -> None:
@@ -105,7 +168,7 @@ def test_unknown_people_and_hostile_names_are_valid(folder: Path) -> None:
     metadata = mlcroissant.Dataset(jsonld=json.loads(json.dumps(written))).metadata
     assert metadata.ctx.issues.errors == set()
     assert metadata.annotations_per_item is None
-    assert metadata.annotator_demographics is None
+    assert metadata.annotator_demographics == ["Not said by the source"]
     fields = {r.name: [f.name for f in r.fields] for r in metadata.record_sets}
     assert fields["raters"][-1] == "a b/c#d?"
 

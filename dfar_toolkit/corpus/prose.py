@@ -1,0 +1,106 @@
+"""The sentences of ``datacards/*.yaml``, and statements about a set that follow from its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from dfar_toolkit.corpus.templates import datacards_folder
+from dfar_toolkit.errors import TableError
+
+_FEW: Final = 5  # people; METHODS asks for more before the spread of a set is spoken of
+_LOPSIDED: Final = 0.75  # share of one label from which a reader is warned
+_HALF: Final = 0.5
+_SHOWN: Final = 6  # statements of one kind
+
+
+def prose(name: str) -> dict[str, Any]:
+    """The contents of ``datacards/NAME.yaml``.
+
+    Raises:
+        TableError: The file is no mapping; the installation is not whole.
+
+    Example:
+        >>> sorted(prose("uses"))[:2]
+        ['direct', 'limits']
+    """
+    return _read(datacards_folder() / f"{name}.yaml")
+
+
+@lru_cache
+def _read(path: Path) -> dict[str, Any]:
+    loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(loaded, dict):
+        raise TableError(f"datacards/{path.name} must be a mapping; install dfar-toolkit again")
+    return loaded
+
+
+def biases(manifest: Mapping[str, Any]) -> list[str]:
+    """What the counts of a manifest say about leanings of the set, as plain sentences that are not yet escaped.
+
+    Args:
+        manifest: The manifest of an items folder.
+
+    Returns:
+        Sentences; empty where nothing stands out.
+
+    Example:
+        >>> facts = {"annotators": {"known": True, "count": 2, "ratings_per_item": {"median": 1}}, "configs": {}}
+        >>> biases(facts)[0]
+        'Only 2 people judged: what they share, the data shares.'
+    """
+    people = manifest["annotators"]
+    found = []
+    if not people["known"]:
+        found.append("Nobody can say whose judgements these are, so no leaning of the annotators can be looked for.")
+    elif people["count"] <= _FEW:
+        found.append(f"Only {people['count']} people judged: what they share, the data shares.")
+    if people["ratings_per_item"]["median"] == 1:
+        found.append("At least half of the items were judged by one person only, whose view stands for all.")
+    lopsided = []
+    for config, its in manifest["configs"].items():
+        for split, facts in its["splits"].items():
+            label, most = max(facts["labels"].items(), key=lambda pair: pair[1], default=("", 0))
+            given = sum(facts["labels"].values())
+            if given and most / given >= _LOPSIDED:
+                share = f"{100 * most / given:.1f} %"
+                lopsided.append(f"In {config}, split {split}, {share} of the labelled items are {label!r}.")
+            if facts["rows"] and facts["unlabelled"] / facts["rows"] >= _HALF:
+                lopsided.append(f"In {config}, split {split}, {facts['unlabelled']} of {facts['rows']} have no label.")
+    return found + _first(lopsided, "See the composition for further splits that lean so.")
+
+
+def limitations(manifest: Mapping[str, Any]) -> list[str]:
+    """What the build itself found wanting: failed and accepted findings, rows left out, labels that a model made.
+
+    Args:
+        manifest: The manifest of an items folder.
+
+    Returns:
+        Sentences that are not yet escaped; empty where there is nothing to say.
+
+    Example:
+        >>> limitations({"audit": {"failed": ["label.conflict"], "accepted": []}, "sources": []})
+        ['The audit failed on label.conflict.']
+    """
+    audit = manifest["audit"]
+    found = [f"The audit failed on {name}." for name in audit["failed"] if name not in audit["accepted"]]
+    found += [f"The audit found {name}, accepted by the makers." for name in audit["accepted"]]
+    lost = [
+        f"{source['name']}: {d['count']} rows of {d['file']} were left out, because {d['reason']}."
+        for source in manifest["sources"]
+        for d in source["dropped"]
+    ]
+    found += _first(lost, "Further rows were left out; the manifest lists them.")
+    modelled = [q for q, m in manifest.get("labels", {}).items() if m not in ("majority", "mean", "soft")]
+    return found + [
+        f"The labels of {question} are what a model of the annotators makes of them." for question in modelled
+    ]
+
+
+def _first(sentences: list[str], further: str) -> list[str]:
+    return sentences if len(sentences) <= _SHOWN else [*sentences[:_SHOWN], further]
