@@ -39,7 +39,8 @@ def test_it_gives_the_same_rows_or_steps_aside(rows: list[dict[str, object]]) ->
 @pytest.mark.parametrize(
     "text",
     ['{"a":1,"a":2}', '{"a":1}\n{"a":"x"}', '{"a":"2024-01-01"}', '{"a":1} {"a":2}', '{"a":{}}', '{"a":"\\ud800"}',
-     '{"a":9007199254740995}\n{"a":1.5}', "[1]", '{"a":1}\n{"a":', '{"a":1e400}', '{"a":true}\n{"a":1}'],
+     '{"a":9007199254740995}\n{"a":1.5}', "[1]", '{"a":1}\n{"a":', '{"a":1e400}', '{"a":true}\n{"a":1}',
+     'null\n{"a":1}', '{"a":1}\n null', '{"a":[null,1.5]}\n{"a":[2.5]}'],
 )  # fmt: skip
 def test_what_only_the_other_reader_can_say_is_left_to_it(text: str) -> None:
     assert arrow_lines(text.encode()) is None

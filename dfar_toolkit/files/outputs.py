@@ -14,6 +14,7 @@ from dfar_toolkit.files.probabilities import most_probable, ordered_probabilitie
 from dfar_toolkit.tables import HUMAN_RUN, conform
 from dfar_toolkit.tabular import nearest, quoted, read_table
 
+_ROUNDING: Final = 1e-4  # sums of probabilities in single precision may exceed 1 by so much
 _TEXTS: Final = (
     *("run_id", "item_id", "question", "annotator_id", "method", "condition", "operator", "output_id"),
     *("label", "reason", "raw", "error"),
@@ -88,6 +89,7 @@ def outputs_of(
     frame = whole_numbers(frame, ("sample", "k", "draw"), where=str(file))
     frame = numbers(frame, ("temperature", "label_mass"), where=str(file))
     _check_ids(frame["item_id"], file)
+    _check_mass(frame, file)
     primary = str(questions["question"][0])
     fallback = {"run_id": name, "question": primary}
     for column, value in fallback.items():
@@ -131,6 +133,18 @@ def _check_ids(ids: pl.Series, file: Path) -> None:
         raise TableError(
             f"{file}: {int(blank.sum())} of {len(ids)} rows have no item_id (the first is row {row}); name the item, "
             "or remove them."
+        )
+
+
+def _check_mass(frame: pl.DataFrame, file: Path) -> None:
+    """Refuse masses of probability that are none."""
+    if "label_mass" not in frame.columns:
+        return
+    wrong = frame.filter(~pl.col("label_mass").cast(pl.Float64).is_between(0, 1 + _ROUNDING))
+    if wrong.height:
+        raise TableError(
+            f"{file}: label_mass is the probability on all options together, between 0 and 1; {wrong.height} rows have "
+            f"another number, e.g. {wrong['label_mass'][0]:g} for item {wrong['item_id'][0]}."
         )
 
 

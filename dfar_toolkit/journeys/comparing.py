@@ -19,6 +19,7 @@ from dfar_toolkit.metrics.answers import Answers, evaluated_items, join_outputs
 from dfar_toolkit.metrics.comparing.many_runs import ManyRuns, compare_many
 from dfar_toolkit.metrics.comparison import compare
 from dfar_toolkit.metrics.soft_labels.score_table import soft_label_scores
+from dfar_toolkit.metrics.unknown_items import unknown_items, unknown_items_message
 
 # What is shown where there is no room for every metric; further ones stand in the full table.
 HEADLINES: Final = (
@@ -197,6 +198,12 @@ def _check_column(items: pl.DataFrame, by: str | None) -> None:
 
 
 def _check_splits(runs: Mapping[str, pl.DataFrame], items: pl.DataFrame) -> None:
+    strange = unknown_items(pl.concat([part["item_id"] for part in runs.values()]), items)
+    if len(strange):
+        raise TableError(
+            f"compare: every output must be about one of the items; {unknown_items_message(strange, items)}. Are these "
+            "the right items?"
+        )
     found = {run: ", ".join(evaluated_items(items, part)["split"].unique().sort()) for run, part in runs.items()}
     if len(set(found.values())) > 1:
         (run_a, a), (run_b, b) = next((x, y) for x, y in combinations(found.items(), 2) if x[1] != y[1])

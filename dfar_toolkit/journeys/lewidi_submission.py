@@ -48,7 +48,7 @@ def write_submission(
     Raises:
         TableError: A prediction is missing, the split is not the published one, or a file cannot be written.
     """
-    split, keys = _keys(items)
+    split, keys = one_split(items)
     texts: dict[str, list[str]] = {}
     if predictions.soft is not None:
         shares = _shares(items, predictions.soft, task)
@@ -68,12 +68,26 @@ def write_submission(
     return [_write(Path(folder) / name, lines) for name, lines in texts.items()]
 
 
-def _keys(items: pl.DataFrame) -> tuple[str, list[str]]:
-    """The split and each item's own key; ids are source:split:key."""
+def one_split(items: pl.DataFrame) -> tuple[str, list[str]]:
+    """The one published split that the items are of, and each item's own key; ids are source:split:key.
+
+    Args:
+        items: Rows with ``item_id`` and ``split``.
+
+    Returns:
+        The split's name, and the keys in the order of the items.
+
+    Raises:
+        TableError: The items are of several splits, or stand in another than they were published in.
+
+    Example:
+        >>> one_split(pl.DataFrame({"item_id": ["lewidi.csc:test:7"], "split": ["test"]}))
+        ('test', ['7'])
+    """
     parts = [str(item).split(":", 2) for item in items["item_id"]]
     published = sorted({part[1] if len(part) == 3 else "" for part in parts})
-    splits = items["split"].unique().to_list()
-    if splits != published:
+    splits = items["split"].unique().sort().to_list()
+    if len(splits) != 1 or splits != published:
         raise TableError(
             f"a submission is one published split; the items are of {', '.join(published) or 'none'} and stand in the "
             f"split {', '.join(map(str, splits)) or 'none'}. Build the folder with the published splits."

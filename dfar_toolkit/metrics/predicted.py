@@ -48,8 +48,8 @@ def predicted_distributions(
         if as_given is not None:
             return as_given
     parts = [_ordered(part, options, label_map) for part in orders]
-    without = outputs["run_id"].unique().filter(~outputs["run_id"].unique().is_in(given["run_id"].unique().implode()))
-    sampled = answered.filter(pl.col("run_id").is_in(without.implode()), pl.col("label_pred").is_not_null())
+    without = ~pl.col("run_id").is_in(given["run_id"].unique().implode())
+    sampled = answered.filter(without, pl.col("label_pred").is_not_null())
     sampled = sampled.filter(pl.len().over("run_id", "item_id") > 1) if len(sampled) else sampled
     if len(sampled):
         votes = [(pl.col("label_pred") == name).cast(pl.Float64).alias(f"p{k}") for k, name in enumerate(options)]

@@ -10,7 +10,6 @@ import polars as pl
 
 SMALLEST: Final = 1 << 20  # bytes from which it is worth while
 _LONGEST: Final = 1 << 26  # bytes of a block, hence of the longest line
-_BLANKS: Final = np.frombuffer(b"\n\r \t", dtype=np.uint8)  # what a line of white space may begin with
 _EXACT: Final = 2.0**53  # whole numbers beyond it are not exact as floats
 
 
@@ -18,8 +17,8 @@ def arrow_lines(data: bytes) -> pl.DataFrame | None:
     r"""The objects on the lines as rows, or None where only the line-by-line reader can say what they are.
 
     Arrow refuses what that reader refuses (a key twice, half a surrogate pair), and mixed types. Left to the other
-    reader are also texts that all look like times, empty objects, numbers beyond 2^53 beside floats, and two objects
-    on one line.
+    reader are also texts that all look like times, empty objects, numbers beyond 2^53 beside floats, two objects on one
+    line, lines that are no object, and lists that begin with null before any value of their column.
 
     Example:
         >>> arrow_lines(b'{"a": 1}\n{"a": "x"}') is None
@@ -28,9 +27,12 @@ def arrow_lines(data: bytes) -> pl.DataFrame | None:
     import pyarrow as pa
     from pyarrow import json
 
-    lines = _filled_lines(data)
+    lines = _lines_of_objects(data)
+    if lines is None:
+        return None
     try:
         table = json.read_json(io.BytesIO(data), read_options=json.ReadOptions(block_size=_LONGEST))
+        table.validate()  # it loses nulls that stand before the first value in a column of lists
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError):
         return None
     if table.num_rows != lines or not all(_plain(field.type) for field in table.schema):
@@ -41,14 +43,15 @@ def arrow_lines(data: bytes) -> pl.DataFrame | None:
     return frame if all(_exact(frame[c]) for c in frame.columns) else None
 
 
-def _filled_lines(data: bytes) -> int:
-    """Lines of more than white space."""
+def _lines_of_objects(data: bytes) -> int | None:
+    """Lines of more than white space; None where one begins with no object, as Arrow takes null for one."""
     text = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(text == ord("\n"))
     after = text[ends[ends < len(text) - 1] + 1]
-    if np.isin(after, _BLANKS).any() or not data[:1].strip():
-        return sum(bool(line.strip()) for line in data.split(b"\n"))
-    return len(ends) + (not data.endswith(b"\n"))
+    if data[:1] == b"{" and (after == ord("{")).all():
+        return len(ends) + (not data.endswith(b"\n"))
+    filled = [line for line in map(bytes.strip, data.split(b"\n")) if line]
+    return len(filled) if all(line.startswith(b"{") for line in filled) else None
 
 
 def _plain(dtype: Any) -> bool:

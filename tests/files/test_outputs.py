@@ -168,6 +168,8 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, name: str, text: str, m
         ({"label": "ethical", "sample": [1]}, '"sample" must hold whole numbers'),
         ({"label": "ethical", "sample": 1.5}, '"sample" must hold whole numbers, found "1.5"'),
         ({"label": "ethical", "run_id": "human"}, "kept for people"),
+        ({"label": "ethical", "label_mass": 7}, "between 0 and 1; 1 rows have another number, e.g. 7 for item i"),
+        ({"label": "ethical", "label_mass": float("nan")}, "label_mass is the probability on all options together"),
     ],
 )
 def test_odd_shapes_are_refused_in_a_line(tmp_path: Path, row: dict[str, object], said: str) -> None:

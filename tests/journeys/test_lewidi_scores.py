@@ -15,6 +15,7 @@ from dfar_toolkit.corpus.assemble import BuildOptions, build_items
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.journeys.lewidi_scores import score_lewidi
+from dfar_toolkit.journeys.lewidi_submission import one_split
 from dfar_toolkit.sources import read_source
 
 Make = Callable[..., ItemsFolder]
@@ -255,6 +256,10 @@ class TestRefused:
         resplit = replace(folder, items=folder.items.with_columns(split=pl.lit("test")))
         with pytest.raises(TableError, match="a submission is one published split"):
             score_lewidi(outputs(tmp_path / "r.jsonl", CSC_ROWS), resplit, submission_dir=tmp_path / "out", n_boot=20)
+        for split in ("train", "validation"):  # sorted before and after test: two splits are never one
+            both = pl.DataFrame({"item_id": [f"lewidi.csc:{s}:1" for s in ("test", split)], "split": ["test", split]})
+            with pytest.raises(TableError, match="a submission is one published split"):
+                one_split(both)
 
     def test_nothing_to_submit(self, make: Make, tmp_path: Path) -> None:
         path = outputs(tmp_path / "n.jsonl", [{"item_id": "lewidi.csc:test:2", "label": "4"}])

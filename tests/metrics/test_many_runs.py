@@ -71,6 +71,15 @@ def test_by_a_column_every_value_is_compared() -> None:
     }  # fmt: skip
 
 
+def test_a_column_of_answers_is_none_of_the_items_but_one_of_that_name_is() -> None:
+    two = joined(run("a", "eeuueu"), run("b", "eeee-e"))
+    with pytest.raises(TableError, match="the items have no column 'state'"):
+        compare_many(two, by="state", items=ITEMS)  # type: ignore[arg-type]
+    named = ITEMS.with_columns(state=pl.col("source"))
+    found = [compare_many(two, by=by, items=named, n_boot=20).differences for by in ("state", "source")]  # type: ignore[arg-type]
+    assert found[0].drop("subset", "note").equals(found[1].drop("subset", "note"))
+
+
 def test_what_cannot_be_compared_is_named() -> None:
     with pytest.raises(TableError, match="at least two runs"):
         compare_many(joined(run("a", "eeuueu")))  # type: ignore[arg-type]

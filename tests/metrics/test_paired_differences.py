@@ -254,3 +254,13 @@ def test_swaps_of_very_many_units_are_not_normal_in_what_few_of_them_change() ->
     found = swap_test(a, b, lambda sums: sums[:, 0], n_perm=4000)
     assert found.n_differ == n
     assert found.p == pytest.approx(1 / 8, abs=0.02)
+
+
+def test_a_run_without_a_value_takes_no_other_pairs_simultaneous_interval() -> None:
+    values = np.random.default_rng(2).random((2, 40))
+    runs = {"a": hits(*values[0]), "b": hits(*values[1])}
+    nothing = [hits(*values[0])[0]._replace(formula=lambda sums: np.full(len(sums), np.nan))]
+    columns = ["low_simultaneous", "high_simultaneous"]
+    two, three = (paired_differences(r, n_boot=200).select(columns).rows() for r in (runs, runs | {"c": nothing}))
+    assert three[0] == pytest.approx(two[0])
+    assert three[1:] == [(None, None)] * 2

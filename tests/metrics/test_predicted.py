@@ -70,3 +70,14 @@ def test_a_list_that_is_not_as_long_as_the_options_is_refused() -> None:
     for probs in ([0.5], [0.2, 0.3, 0.5]):
         with pytest.raises(TableError, match="label_probs of item 'a' must hold one number for each of yes, no; found"):
             predicted_distributions(rows({"a": None}, label_probs=[probs]), ["yes", "no"])
+
+
+def test_of_many_runs_those_without_probabilities_have_their_samples_as_votes() -> None:
+    """Whichever runs these are: ten of each kind, three samples."""
+    parts = []
+    for k in range(20):
+        probs = {"label_probs": [[1.0, 0.0]]} if k % 2 else {}
+        parts += [rows({"a": "no"}, run=f"r{k:02d}", sample=[s], **probs) for s in range(3)]
+    found = predicted_distributions(pl.concat(parts, how="diagonal_relaxed"), ["yes", "no"]).sort("run_id")
+    assert found["label_probs_pred"].to_list() == [[0.0, 1.0], [1.0, 0.0]] * 10
+    assert found["n_samples"].to_list() == [3] * 20

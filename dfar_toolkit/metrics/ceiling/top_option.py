@@ -42,7 +42,7 @@ def top_probabilities(shapes: Floats) -> Floats:
     top = rows.max(axis=1)
     band = np.floor(_BANDS * np.sqrt(top))  # rows of one band share their nodes
     order = np.argsort(band, kind="stable")
-    found = np.empty_like(rows)
+    found = np.empty_like(rows, dtype=np.float64)
     for part in np.split(order, np.flatnonzero(np.diff(band[order])) + 1) if len(order) else []:
         x = _nodes(float(top[part].min()), float(top[part].max()))
         step = max(1, _NODES // len(x))

@@ -203,9 +203,12 @@ def _simultaneous(family: list[_Pair], drawn: Draws, confidence: float) -> list[
     draws = np.column_stack([drawn.draws[:, p.place_b] - drawn.draws[:, p.place_a] for p in family])
     if not len(draws):
         return [(None, None)] * len(family)
-    whole = draws[np.isfinite(draws).all(axis=1)]
-    se = whole.std(axis=0, ddof=1) if len(whole) > 1 else np.full(len(family), np.nan)
-    spread = (se > 0) & np.isfinite(d)
+    known = np.isfinite(d)  # a pair without a value takes no other pair's interval
+    whole = draws[np.isfinite(draws[:, known]).all(axis=1)]
+    se = np.full(len(family), np.nan)
+    if len(whole) > 1:
+        se[known] = whole[:, known].std(axis=0, ddof=1)
+    spread = known & (se > 0)
     beyond = (1 - confidence) * len(whole)  # draws outside the quantile: of a shared error there may be none
     if not spread.any() or len(whole) < 0.95 * len(draws) or beyond < 1 - 1e-9:
         return [(None, None)] * len(family)

@@ -29,6 +29,7 @@ from dfar_toolkit.metrics.subsets import Subset, leak_subsets
 # Words that the names of metrics hold of which less is better.
 LOWER_IS_BETTER = ("cross_entropy", "brier", "divergence", "distance", "variation", "wasserstein", "manhattan", "error",
                    "likelihood", "nll", "loss", "aurc", "below_half")  # fmt: skip
+_BY: Final = "_by"
 _SIGNED: Final = ("mean_signed_error", "entropy_calibration_error")  # best at 0: no order of runs
 
 
@@ -135,27 +136,30 @@ def _checked_runs(answers: Answers, runs: Sequence[str] | None) -> list[str]:
         raise TableError(f"compare: at least two runs are wanted, found {', '.join(chosen) or 'none'}.")
     lost = [run for run in chosen if run not in known]
     if lost:
-        raise TableError(f"compare: the answers hold no run {lost[0]!r}; found {', '.join(known)}.")
+        raise TableError(
+            f"compare: the answers hold no run {lost[0]!r}; found {', '.join(known)}. Compared are outputs of the "
+            'condition "full" that predict no one annotator.'
+        )
     return chosen
 
 
 def _with_column(answers: Answers, items: pl.DataFrame | None, by: str) -> pl.DataFrame:
-    if by in answers.frame.columns:
-        return answers.frame
-    if items is None or by not in items.columns:
-        known = ", ".join((answers.items if items is None else items).columns)
-        raise TableError(f"compare: the items have no column {by!r}; found {known}.")
-    return answers.frame.join(items.select("item_id", by), on="item_id", how="left", maintain_order="left")
+    """The answers with a column of the items beside them, under a name of its own: answers have columns as well."""
+    tables = [answers.items] if items is None else [items, answers.items]
+    table = next((t for t in tables if by in t.columns), None)
+    if table is None:
+        raise TableError(f"compare: the items have no column {by!r}; found {', '.join(tables[0].columns)}.")
+    values = table.select("item_id", pl.col(by).cast(pl.String).alias(_BY))
+    return answers.frame.join(values, on="item_id", how="left", maintain_order="left")
 
 
 def _subgroups(frame: pl.DataFrame, by: str | None) -> list[Subset]:
     """One subset per value of a column; null is a value too."""
     if by is None:
         return []
-    values = frame[by].cast(pl.String).unique().sort()
     return [
-        Subset(f"{by}={value}", pl.col(by).cast(pl.String).eq_missing(pl.lit(value, dtype=pl.String)), "")
-        for value in values
+        Subset(f"{by}={value}", pl.col(_BY).eq_missing(pl.lit(value, dtype=pl.String)), "")
+        for value in frame[_BY].unique().sort()
     ]
 
 
