@@ -133,7 +133,7 @@ def completed_sizes(asked: Mapping[str, float], published: Mapping[str, float]) 
 
 def _counts(sizes: Mapping[str, float], n: int) -> list[int]:
     """Whole numbers of items per split, by largest remainder where shares are given."""
-    bad = [s for s in sizes if not SPLIT_NAME.match(s) or s == "all"]
+    bad = [s for s in sizes if not SPLIT_NAME.fullmatch(s) or s == "all"]
     if bad or not sizes:
         raise ValueError(f'grouped_split: split names are words, not "all"; found {bad or "none"}.')
     values = list(sizes.values())

@@ -207,7 +207,7 @@ def source_split(items: pl.DataFrame, *, places: Mapping[str, Sequence[str]]) ->
         >>> source_split(items, places={"train": ["x"], "test": ["y"]}).frame["split"].to_list()
         ['train', 'test']
     """
-    bad = [s for s in places if not SPLIT_NAME.match(s) or s == "all"]
+    bad = [s for s in places if not SPLIT_NAME.fullmatch(s) or s == "all"]
     if bad:
         raise TableError(f'a split by source needs names that are words, not "all"; found {quoted(bad)}.')
     named = [source for group in places.values() for source in group]
@@ -241,7 +241,7 @@ def carve_split(
         The split, frame (n, 2).
 
     Raises:
-        TableError: There is no split ``out_of``, or one is called ``name`` already.
+        TableError: There is no split ``out_of``, one is called ``name`` already, or one of the two gets no item.
         ValueError: A share that is not between 0 and 1.
 
     Example:
@@ -259,6 +259,12 @@ def carve_split(
         raise TableError(f"a split {name!r} is there already; found {quoted(splits)}.")
     part = items.filter(pl.col("split") == out_of)
     dealt = grouped_split(part, sizes={out_of: 1 - share, name: share}, group=group, seed=seed)
+    bare = {out_of, name} - set(dealt.frame["split"])
+    if bare:
+        raise TableError(
+            f"{share:g} of the {part.height} items of {out_of!r}, dealt by whole groups, leave {quoted(sorted(bare))} "
+            "without an item; ask for another share."
+        )
     fresh = dealt.frame.rename({"split": "fresh"})
     frame = items.select("item_id", "split").join(fresh, on="item_id", how="left", maintain_order="left")
     split = pl.coalesce("fresh", "split").alias("split")

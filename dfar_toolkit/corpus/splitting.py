@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
+from dfar_toolkit.corpus.leaks import SPLIT_ORDER, ordered_splits
 from dfar_toolkit.corpus.split import GroupedSplit, completed_sizes, grouped_split
 from dfar_toolkit.corpus.split_methods import (
     annotator_split,
@@ -59,7 +60,7 @@ def split_items(
     """
     facts: dict[str, Any] = {"method": plan.method, "seed": seed, "note": ""}
     if plan.method != "published":
-        sizes = completed_sizes(plan.sizes or {}, _published(items)) if plan.method in _SIZED else {}
+        sizes = _in_order(completed_sizes(plan.sizes or {}, _published(items))) if plan.method in _SIZED else {}
         dealt, order = _dealt(items, annotations, plan, sizes, seed)
         items = _placed(items, dealt, order)
         facts |= {"note": dealt.note} | ({"sizes": sizes} if sizes else {})
@@ -99,5 +100,11 @@ def _placed(items: pl.DataFrame, dealt: GroupedSplit, order: Sequence[str]) -> p
 
 
 def _published(items: pl.DataFrame) -> dict[str, float]:
-    counts = items.group_by("split", maintain_order=True).len()
-    return {split: n / items.height for split, n in counts.iter_rows()}
+    counts = dict(items.group_by("split").len().iter_rows())
+    return {split: counts[split] / items.height for split in ordered_splits(counts)}
+
+
+def _in_order(sizes: Mapping[str, float]) -> dict[str, float]:
+    """The usual names from the earliest to the latest, then the others as they stand: a split by time rests on it."""
+    names = [s for s in SPLIT_ORDER if s in sizes]
+    return {split: sizes[split] for split in (*names, *(s for s in sizes if s not in names))}

@@ -6,6 +6,7 @@ asked something else has a config of its own, so that ``label`` means one thing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,8 @@ from dfar_toolkit.sources.layout import SourceInfo, SourceTables
 from dfar_toolkit.tabular import quoted
 
 DEFAULT: Final = "default"
+_TAKEN: Final = (DEFAULT, "annotations", "raters", "targets", "questions")  # configs that every folder has
+_CONFIG: Final = re.compile(r"\w[\w-]*(\.[\w-]+)*")
 
 
 class Combined(NamedTuple):
@@ -41,12 +44,18 @@ def combined(sources: Sequence[SourceTables], *, name: str = "corpus") -> Combin
         The tables, and the sources.
 
     Raises:
-        SourceError: There is no source, one is given twice, or two share an item id.
+        SourceError: There is no source, one is given twice, two share an item id, or have columns of one name that
+            cannot be one; or the corpus or a config cannot be called so.
     """
     if not sources:
         raise SourceError("wanted one source or more to build from; found none.")
     if len(sources) == 1:
         return Combined(sources[0], tuple(sources))
+    if not _CONFIG.fullmatch(name):
+        raise SourceError(
+            f"wanted a name of letters, digits, _, - and dots between them for the corpus; found {quoted([name])}. "
+            "Give another with --name."
+        )
     names = [source.info.name for source in sources]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
@@ -58,7 +67,7 @@ def combined(sources: Sequence[SourceTables], *, name: str = "corpus") -> Combin
         renamed = _called(source, asked)
         first = renamed.questions["question"][0]
         config = next((c for c, question in primary.items() if question == first), None)
-        config = config or (DEFAULT if not primary else source.info.name.replace(":", "."))
+        config = config or (_config(source.info.name) if primary else DEFAULT)
         primary[config] = first
         parts.append(replace(renamed, items=renamed.items.with_columns(config=pl.lit(config))))
     items = pl.concat([part.items for part in parts], how="diagonal")
@@ -76,14 +85,42 @@ def combined(sources: Sequence[SourceTables], *, name: str = "corpus") -> Combin
         info=_info(sources, name),
         questions=questions,
         items=items,
-        annotations=pl.concat([part.annotations for part in parts], how="diagonal"),
-        raters=pl.concat([part.raters for part in parts], how="diagonal").unique("annotator_id", maintain_order=True),
+        annotations=_stacked("annotations", [part.annotations for part in parts]),
+        raters=_stacked("raters", [part.raters for part in parts]).unique("annotator_id", maintain_order=True),
         files=tuple(file for part in parts for file in part.files),
         dropped=tuple(lost for part in parts for lost in part.dropped),
         repairs=tuple(note for part in parts for note in part.repairs),
-        targets=pl.concat(published, how="diagonal") if published else None,
+        targets=_stacked("targets", published) if published else None,
     )
     return Combined(tables, tuple(sources))
+
+
+def _config(name: str) -> str:
+    """The config of a source that was asked something of its own: its name, if a folder and the Hub can have it."""
+    config = name.replace(":", ".")
+    if config in _TAKEN or not _CONFIG.fullmatch(config):
+        raise SourceError(
+            f"the source {quoted([name])} was asked another question than the first one, so a config is called after "
+            f"it; wanted letters, digits, _, - and dots between them, and none of {quoted(_TAKEN)}. Give it another "
+            "name (--column name=...)."
+        )
+    return config
+
+
+def _stacked(table: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of all sources; a further column that is text in one and a number in another is text in all."""
+    try:
+        return pl.concat(frames, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError:
+        types: dict[str, set[pl.DataType]] = {}
+        for frame in frames:
+            for name, dtype in frame.schema.items():
+                types.setdefault(name, set()).add(dtype)
+        torn = [name for name, kinds in types.items() if len(kinds) > 1]
+        raise SourceError(
+            f"wanted columns of one type in {table} of all sources; found {quoted(torn)} in several, which cannot be "
+            "one. Rename it in one of the sources."
+        ) from None
 
 
 def _called(source: SourceTables, asked: dict[str, dict[str, Any]]) -> SourceTables:

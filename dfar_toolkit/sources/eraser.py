@@ -17,10 +17,8 @@ evidence may differ from the tokens of its range.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -42,8 +40,9 @@ from dfar_toolkit.sources.layout import (
     json_text,
     raw_file,
 )
+from dfar_toolkit.sources.line_records import line_records
 from dfar_toolkit.tables import UNKNOWN_ANNOTATOR, conform, empty
-from dfar_toolkit.tabular import nearest, quoted, read_table
+from dfar_toolkit.tabular import nearest, quoted
 
 INFO: Final = SourceInfo(
     name="eraser",
@@ -129,12 +128,12 @@ class _Reader:
         self.further: list[str] = []
 
     def read_split(self, path: Path, published: str, split: str) -> None:
-        table = read_table(path, columns=["annotation_id", "evidences", "classification"], error=SourceError)
-        self.files.append(raw_file(path, rows=table.height))
+        records = line_records(path, ["annotation_id", "evidences", "classification"])
+        self.files.append(raw_file(path, rows=len(records)))
         seen: set[str] = set()
         lost = []
-        for number, record in enumerate(table.iter_rows(named=True)):
-            key = "" if record["annotation_id"] is None else str(record["annotation_id"]).strip()
+        for number, record in enumerate(records):
+            key = _plain(record, "annotation_id", f"{path}: row {number} (from 0)").strip()
             if not key or key in seen:
                 found = f"{quoted([key])} a second time" if key else "none"
                 raise SourceError(
@@ -142,7 +141,7 @@ class _Reader:
                 )
             seen.add(key)
             item_id, where = f"{self.source}:{published}:{key}", f"{path}: annotation {quoted([key])}"
-            if record["classification"] is None or not str(record["classification"]).strip():
+            if not _plain(record, "classification", where).strip():
                 lost.append(item_id)
                 continue
             self._add(record, key, item_id, split, where)
@@ -150,7 +149,7 @@ class _Reader:
             self.dropped.append(Dropped(path.name, "the classification is empty", len(lost), examples(lost)))
 
     def _add(self, record: Mapping[str, Any], key: str, item_id: str, split: str, where: str) -> None:
-        groups = _nested(record["evidences"], where)
+        groups = _nested(record.get("evidences"), where)
         named = _docids(record, key, groups, self.documents, where)
         cited = [str(one["docid"]) for group in groups or [] for one in group]
         beyond = list(dict.fromkeys(docid for docid in cited if docid not in named))
@@ -185,7 +184,7 @@ class _Reader:
                 "annotator_id": f"{self.source}:{UNKNOWN_ANNOTATOR}",
                 "question": QUESTION,
                 "rating_id": f"{item_id}#1",
-                "value": str(record["classification"]).strip(),
+                "value": _plain(record, "classification", where).strip(),
                 "evidence": spans,
             }
         )
@@ -225,11 +224,10 @@ _ITEM: Final = {"context": ITEMS["context"], **dict.fromkeys(_TEXTS, ITEMS["stat
 
 def _nested(evidences: object, where: str) -> list[list[dict[str, Any]]] | None:
     """The evidence groups; None where the question was not asked."""
-    evidences = _parsed(evidences)
     if evidences is None:
         return None
     sound = isinstance(evidences, list) and all(
-        isinstance(group, list) and all(isinstance(one, dict) and one.get("docid") is not None for one in group)
+        isinstance(group, list) and all(isinstance(one, dict) and _is_id(one.get("docid")) for one in group)
         for group in evidences
     )
     if not sound:
@@ -237,21 +235,28 @@ def _nested(evidences: object, where: str) -> list[list[dict[str, Any]]] | None:
     return evidences  # type: ignore[return-value]  # every level was looked at
 
 
-def _parsed(value: object) -> object:
-    """A list as it is, also where its column holds unlike values and so was read as JSON texts."""
-    if isinstance(value, str) and value.startswith("["):
-        with suppress(json.JSONDecodeError):
-            return json.loads(value)
-    return value
+def _is_id(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _plain(record: Mapping[str, Any], name: str, where: str) -> str:
+    """A text, a number or true and false as text; empty where there is none."""
+    value = record.get(name)
+    if isinstance(value, list | dict):
+        raise SourceError(f"{where}: wanted a text as {name}; found {quoted([str(value)[:60]])}.")
+    return "" if value is None else str(value)
 
 
 def _docids(
     record: Mapping[str, Any], key: str, groups: list[list[dict[str, Any]]] | None, documents: Documents, where: str
 ) -> list[str]:
     """The documents of an annotation: as named, else those called after it, else those of its evidence."""
-    named = _parsed(record.get("docids"))
+    named = record.get("docids")
     if named:
-        return list(dict.fromkeys(str(docid) for docid in (named if isinstance(named, list) else [named])))
+        listed = named if isinstance(named, list) else [named]
+        if not all(_is_id(docid) for docid in listed):
+            raise SourceError(f"{where}: wanted docids as a list of texts; found {quoted([str(named)[:60]])}.")
+        return list(dict.fromkeys(str(docid) for docid in listed))
     pair = [f"{key}_premise", f"{key}_hypothesis"]
     if all(docid in documents for docid in pair):
         return pair
@@ -263,9 +268,9 @@ def _docids(
 
 def _statement(record: Mapping[str, Any], texts: Mapping[str, Document], where: str) -> tuple[str, str | None]:
     """The statement, and the docid of the document that it is (None where it is the query)."""
-    query = record.get("query")
-    if query is not None and str(query).strip():
-        return str(query), None
+    query = _plain(record, "query", where)
+    if query.strip():
+        return query, None
     called = [docid for docid in texts if docid.endswith("_hypothesis")] or list(texts)
     if len(called) != 1:
         raise SourceError(f"{where}: wanted a query or one document; found no query and {quoted(texts)}.")

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.sources.layout import RawFile, raw_file
+from dfar_toolkit.sources.line_records import line_records
 from dfar_toolkit.spans import Span, joined_tokens
-from dfar_toolkit.tabular import nearest, quoted, read_table
+from dfar_toolkit.tabular import nearest, quoted
 
 _FOLDER: Final = "docs"
 _FILE: Final = "docs.jsonl"
@@ -89,9 +90,9 @@ class Documents:
         return RawFile(_FOLDER, whole.hexdigest(), n_bytes, len(self._paths))
 
     def _take_lines(self, file: Path) -> None:
-        table = read_table(file, columns=["docid", "document"], error=SourceError)
-        for docid, text in table.select("docid", "document").iter_rows():
-            if docid is None or not isinstance(text, str):
+        for record in line_records(file, ["docid", "document"]):
+            docid, text = record.get("docid"), record.get("document")
+            if isinstance(docid, bool) or not isinstance(docid, str | int) or not isinstance(text, str):
                 raise SourceError(
                     f"{file}: wanted a docid and a text as document; found {quoted([docid])} without one."
                 )

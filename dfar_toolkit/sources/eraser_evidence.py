@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.sources.eraser_documents import Document
@@ -42,10 +42,10 @@ def evidence_spans(
         for one in group:
             docid = str(one["docid"])
             source, start, end = texts[docid], one.get("start_token"), one.get("end_token")
-            if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(source.tokens):
+            if not (_is_whole(start) and _is_whole(end)) or not 0 <= start < end <= len(source.tokens):
                 raise SourceError(
                     f"{where}: wanted start_token and end_token within 0 to {len(source.tokens)}, the tokens of "
-                    f"{quoted([docid])}; found {start} to {end}."
+                    f"{quoted([docid])}; found {start!r} to {end!r}."
                 )
             n_differing += _differs(one.get("text"), source.tokens[start:end])
             begin, stop = unit_range_span(source.units, start, end)
@@ -55,6 +55,10 @@ def evidence_spans(
             elif span not in spans:
                 spans.append(span)
     return Found(spans, n_differing, n_bare)
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _differs(text: object, tokens: Sequence[str]) -> bool:

@@ -72,6 +72,7 @@ class _Part(NamedTuple):
     file: RawFile
     dropped: list[Dropped]
     repairs: list[str]
+    nameless: bool  # a file of train, which should name who wrote
 
 
 def read(raw: Path, *, set_name: str = "") -> SourceTables:
@@ -102,6 +103,7 @@ def read(raw: Path, *, set_name: str = "") -> SourceTables:
     train = [name for name, split in FILES.items() if split == "train"]
     half = [name for name in train if name not in present]
     said = [f"{half[0]}: not here, so train is the other half alone"] if len(half) == 1 else []
+    said += [f"{part.file.name}: has no column WorkerId, so nobody is named" for part in parts if part.nameless]
     annotations = pl.concat([part.annotations for part in parts])
     question = {
         "question": [QUESTION],
@@ -125,6 +127,7 @@ def read(raw: Path, *, set_name: str = "") -> SourceTables:
 
 def _read_file(path: Path, split: str) -> _Part:
     table = read_table(path, columns=[*_FIRST, *_slot_columns(1)], error=SourceError)
+    table = table.rename({name: f"published_{name}" for name in ("row", "item_id") if name in table.columns})
     slots = _slots(table, path)
     taken = {*_FIRST, "WorkerId", *(name for slot in slots for name in _slot_columns(slot))}
     beside = [c for c in table.columns if c not in taken and "_Highlighted_" not in c]
@@ -147,7 +150,8 @@ def _read_file(path: Path, split: str) -> _Part:
         extra=pl.struct("row", *beside).struct.json_encode(),
     )
     annotations, repairs = _annotations(rows, slots, path)
-    return _Part(items, annotations, raw_file(path, rows=table.height), dropped, repairs)
+    nameless = split == "train" and "WorkerId" not in table.columns
+    return _Part(items, annotations, raw_file(path, rows=table.height), dropped, repairs, nameless)
 
 
 def _slot_columns(slot: int) -> tuple[str, str, str]:

@@ -178,7 +178,8 @@ def runs_alike(text: pl.Expr, *, among: pl.Expr | None = None) -> pl.Expr:
     """
     words = text.str.to_lowercase().str.extract_all(r"[\p{L}\p{M}\p{N}']+").list.unique()
     shared = words.list.set_intersection(words.shift(1)).list.len()
-    alike = 2 * shared / (words.list.len() + words.list.len().shift(1)) >= ALIKE
+    both = words.list.len() + words.list.len().shift(1)
+    alike = (2 * shared / both >= ALIKE) & (both > 0)  # texts without words are not alike
     allowed = pl.lit(True) if among is None else among & among.shift(1)
     follows = (alike & allowed).fill_null(False)
     row = pl.int_range(pl.len())
@@ -210,13 +211,14 @@ def _read_split(path: Path, split: str, theme: str, length: str) -> _Part:
     table = table.with_columns(flags)
     beside = [name for name in table.columns if name not in ("label", asked.text)]
     short = pl.col("is_short") if asked.beside else None
-    rows = table.with_columns(run=runs_alike(pl.col(asked.text), among=short)).select(
+    run = runs_alike(pl.col(asked.text), among=short)
+    rows = table.select(
         item_id=first + key,
         source=pl.lit(source),
         split=pl.lit(split),
         statement=asked.text,
         stem=stem(pl.col(asked.text)) if theme == "justice" else pl.lit(None, dtype=pl.String),
-        contrast_key=first + pl.col("run").cast(pl.String).str.zfill(5),
+        contrast_key=first + run.cast(pl.String).str.zfill(5),
         extra=pl.struct(beside).struct.json_encode() if beside else pl.lit("{}"),
         published=pl.col("label").str.strip_chars().fill_null(""),
         is_short=pl.lit(True) if short is None else short,

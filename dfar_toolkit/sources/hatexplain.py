@@ -253,6 +253,9 @@ def _checked(post: object, where: str) -> tuple[list[str], list[dict[str, Any]],
     tokens, annotators, rationales = post["post_tokens"], post["annotators"], post["rationales"]
     if not all(isinstance(one, dict) and "label" in one for one in annotators):
         raise SourceError(f"{where}: wanted annotators as objects with label, annotator_id and target.")
+    if not all(isinstance(one.get("annotator_id"), str | int | None) for one in annotators):
+        odd = next(a["annotator_id"] for a in annotators if not isinstance(a.get("annotator_id"), str | int | None))
+        raise SourceError(f"{where}: wanted a number or a text as annotator_id; found {quoted([str(odd)[:60]])}.")
     if not all(isinstance(token, str) for token in tokens):
         raise SourceError(f"{where}: wanted post_tokens as a list of texts.")
     return tokens, annotators, rationales

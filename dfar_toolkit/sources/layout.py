@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ ITEMS: Final[dict[str, pl.DataType]] = {
     "context_key": pl.String(),
     "contrast_key": pl.String(),
 }
+_DEEPEST: Final = 3  # levels of folders that are looked into for files
 _ABSENT: Final = {"config": "default", "context": [], "extra": "{}"}
 
 
@@ -115,25 +117,47 @@ def items_frame(items: pl.DataFrame) -> pl.DataFrame:
 
 
 def folders_with(raw: Path, wanted: Callable[[str], bool], *, what: str) -> dict[Path, list[Path]]:
-    """The files of ``raw`` whose names are wanted; where it has none, those of its sub-folders, by folder.
+    """The files of ``raw`` whose names are wanted; where it has none, those of its sub-folders (or theirs), by folder.
+
+    An archive that was unpacked with its own folders, such as ``ethics/commonsense``, is found from above.
 
     Raises:
         SourceError: ``raw`` is not a folder, or neither it nor a sub-folder has such a file; ``what`` names them.
     """
     if not raw.is_dir():
-        raise SourceError(f"{raw}: wanted the folder with {what}; there is no such folder.")
+        found_there = "this is a file" if raw.exists() else "there is no such folder"
+        raise SourceError(f"{raw}: wanted the folder with {what}; {found_there}.")
     inside = sorted(raw.iterdir())
-    for folders in ([raw], [path for path in inside if path.is_dir() and not path.name.startswith(".")]):
+    folders = [raw]
+    for _ in range(_DEEPEST):
         found = {folder: [path for path in sorted(folder.iterdir()) if wanted(path.name)] for folder in folders}
         if any(found.values()):
             return {folder: paths for folder, paths in found.items() if paths}
+        below = [path for folder in folders for path in sorted(folder.iterdir())]
+        folders = [path for path in below if path.is_dir() and not path.name.startswith(".")]
     names = quoted(path.name for path in inside)
     raise SourceError(f"{raw}: wanted {what} here or in a sub-folder; found {names}.")
 
 
 def json_text(value: Mapping[str, object]) -> str:
-    """An object as JSON text with sorted keys: the form of ``extra``."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    """An object as JSON text with sorted keys: the form of ``extra``; NaN and infinite numbers, not in JSON, as texts.
+
+    Example:
+        >>> json_text({"b": float("nan"), "a": 1})
+        '{"a": 1, "b": "nan"}'
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, sort_keys=True)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def examples(values: Iterable[object], *, most: int = 5) -> tuple[str, ...]:

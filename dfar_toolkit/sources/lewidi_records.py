@@ -91,6 +91,8 @@ def parse(prefix: str, key: str, record: object, path: Path, *, dialogue: tuple[
         given = _third(task, record["annotations"], annotators, info.get("explanations"), where)
     else:
         others = info.get("other annotations") or info.get("other_annotations") or {}
+        if not isinstance(others, dict):
+            raise SourceError(f"{where}: wanted an object under other annotations; found a {type(others).__name__}.")
         given, unfit = _second(task, record["annotations"], annotators, others, where)
     ratings, out = _without_empty(given)
     said, soft = record.get("number of annotations"), record.get("soft_label")

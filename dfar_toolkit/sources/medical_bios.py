@@ -140,7 +140,7 @@ class _Reader:
     def _rate(self, record: Mapping[str, Any], item_id: str, label: str, foil: str | None, units: list[Span]) -> None:
         """One annotation per list of marks."""
         for question, (single, summary) in _WHY.items():
-            masks = record.get(single) or []
+            masks = _masks(record, single, item_id)
             if not masks and record.get(summary) is not None:
                 masks = [record[summary]]
                 self._mend(f"{single}: absent, so {summary} stands for it as one rating", item_id)
@@ -208,6 +208,8 @@ class _Reader:
 def _labels(export: Export, column: str) -> list[str | None]:
     """Names of the labels, which are published as numbers or names; None where there is none."""
     names = {**{str(number): name for number, name in enumerate(LABELS)}, **{name: name for name in LABELS}}
+    if export.rows[column].dtype.is_nested():
+        raise SourceError(f"{export.path}: wanted a number or a name in the column {quoted([column])}; found lists.")
     given = export.rows[column].cast(pl.String).str.strip_chars().str.to_lowercase().str.replace(r"\.0$", "")
     given = given.replace({"": None, "-1": None})
     unknown = given.filter(given.is_not_null() & ~given.is_in(list(names)))
@@ -218,6 +220,17 @@ def _labels(export: Export, column: str) -> list[str | None]:
             f"row{'s' if unknown.len() != 1 else ''}."
         )
     return [None if value is None else names[value] for value in given]
+
+
+def _masks(record: Mapping[str, Any], name: str, item_id: str) -> list[Any]:
+    """The lists of marks; one list alone, or a column whose values were of several types, is none of them."""
+    masks = record.get(name) or []
+    if not isinstance(masks, list) or not all(mask is None or isinstance(mask, list) for mask in masks):
+        raise SourceError(
+            f"{item_id}: wanted under {name} one list of 0 and 1 per annotator, as in every row of the file; found "
+            f"{quoted([str(masks)[:60]])}."
+        )
+    return masks
 
 
 def _words(record: Mapping[str, Any], where: str) -> list[str]:

@@ -13,6 +13,7 @@ import polars as pl
 
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.sources.layout import RawFile, raw_file
+from dfar_toolkit.sources.line_records import line_records
 from dfar_toolkit.tabular import nearest, quoted, read_table
 
 SETS: Final = ("standard", "rationales")
@@ -66,6 +67,7 @@ def exports(raw: Path, set_name: str, *, source: str) -> tuple[str, list[Export]
     tables: dict[str, list[tuple[_Found, pl.DataFrame]]] = {}
     for found in _candidates(raw):
         if not wanted or found.set_name in ("", wanted):
+            _check_texts(found.path)
             rows = read_table(found.path, error=SourceError)
             name = found.set_name or ("rationales" if "words" in rows.columns else "standard")
             tables.setdefault(name, []).append((found, rows))
@@ -79,6 +81,16 @@ def exports(raw: Path, set_name: str, *, source: str) -> tuple[str, list[Export]
             f"the sub-folders {quoted(SETS)}; found {quoted(sorted(path.name for path in raw.iterdir()))}."
         )
     return name, list(_numbered(raw, name, tables[name]))
+
+
+def _check_texts(path: Path) -> None:
+    """Refuse lines whose text is none: in a table it would be one, written as JSON."""
+    if path.suffix == ".parquet":
+        return
+    for number, record in enumerate(line_records(path)):
+        if not isinstance(record.get("text"), str | None):
+            found = quoted([str(record["text"])[:60]])
+            raise SourceError(f"{path}: row {number} (from 0): wanted a text under text; found {found}.")
 
 
 def _candidates(raw: Path) -> list[_Found]:

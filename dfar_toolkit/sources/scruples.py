@@ -39,6 +39,7 @@ from dfar_toolkit.sources.layout import (
     items_frame,
     raw_file,
 )
+from dfar_toolkit.sources.line_records import line_records
 from dfar_toolkit.sources.scruples_records import (
     BINARISED,
     LABELS,
@@ -52,7 +53,7 @@ from dfar_toolkit.sources.scruples_records import (
 )
 from dfar_toolkit.sources.split_files import chosen_set, split_files
 from dfar_toolkit.tables import conform, empty
-from dfar_toolkit.tabular import quoted, read_table
+from dfar_toolkit.tabular import quoted
 
 INFO: Final = SourceInfo(
     name="scruples",
@@ -205,9 +206,9 @@ def _kind_and_split(name: str) -> tuple[str, str] | None:
 
 
 def _read_split(path: Path, split: str, source: str, asked: _Set, parse: Parse) -> _Part:
-    table = read_table(path, columns=asked.columns, error=SourceError)
+    rows = line_records(path, asked.columns)
     records = []
-    for number, row in enumerate(table.iter_rows(named=True), start=1):
+    for number, row in enumerate(rows, start=1):
         try:
             records.append(parse(row))
         except RecordError as bad:
@@ -222,7 +223,7 @@ def _read_split(path: Path, split: str, source: str, asked: _Set, parse: Parse) 
     return _Part(
         items=[_item(record, first, source, split) for record in kept],
         targets=[_target(votes, first + record.key) for record in kept for votes in record.votes],
-        file=raw_file(path, rows=table.height),
+        file=raw_file(path, rows=len(rows)),
         drops=[Dropped(path.name, why, len(ids), examples(ids)) for why, ids in lost.items()],
         said=_said(kept, path.name),
     )

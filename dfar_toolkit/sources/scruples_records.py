@@ -12,6 +12,7 @@ from dfar_toolkit.tabular import quoted
 LABELS: Final = ("AUTHOR", "OTHER", "EVERYBODY", "NOBODY", "INFO")
 BINARISED: Final = {"RIGHT": ("OTHER", "NOBODY"), "WRONG": ("AUTHOR", "EVERYBODY")}
 SIDES: Final = ("first", "second")
+_MOST: Final = 2**53  # votes; more are not counted but made up
 
 
 class RecordError(Exception):
@@ -159,7 +160,7 @@ def _pair(row: Mapping[str, Any], name: str) -> tuple[int, ...]:
 
 def _vote(value: object, name: str) -> int:
     whole = int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(whole, bool) or not isinstance(whole, int) or whole < 0:
+    if isinstance(whole, bool) or not isinstance(whole, int) or not 0 <= whole <= _MOST:
         raise RecordError(f"wanted whole numbers of votes, 0 or more, in {name}; found {_shown(value)}")
     return whole
 
