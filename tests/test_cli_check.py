@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from command_line import Dfar, command, refused
+from dfar_toolkit.corpus.assemble import build_items
 from dfar_toolkit.journeys.checking import CheckOptions, check_folder
+from dfar_toolkit.sources import Mapping, read_source
 
 
 @pytest.fixture
@@ -16,8 +18,8 @@ def dfar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     return command(capsys, monkeypatch)
 
 
-@pytest.fixture
-def folder(dfar: Dfar, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 60 items by three raters with reasons; five labels are turned."""
     lines = ["no,text,who,label,why"]
     for k in range(60):
@@ -27,14 +29,14 @@ def folder(dfar: Dfar, tmp_path: Path) -> Path:
             label = "unethical" if (bad != turned) else "ethical"
             why = "Stealing is wrong" if bad else "Helping is kind"
             lines.append(f"{k},I {word} person{k} number{k * 7},{who},{label},{why} {who}{k}")
-    raw = tmp_path / "train.csv"
-    raw.write_text("\n".join(lines) + "\n")
-    columns = ("name=mine", "id=no", "statement=text", "annotator=who", "label=label", "reason=why",
-               "options=ethical,unethical", "question=verdict", "fixed_split=train")  # fmt: skip
-    out = tmp_path / "out"
-    built = dfar("build", "table", "--raw", raw, "--out", out, *(f"--column={c}" for c in columns))
-    assert built.code == 0, built.err
-    return out
+    raw = tmp_path_factory.mktemp("raw")
+    (raw / "train.csv").write_text("\n".join(lines) + "\n")
+    columns = Mapping(
+        name="mine", id="no", statement="text", annotator="who", label="label", reason="why", question="verdict",
+        options=("ethical", "unethical"), fixed_split="train", files={"": "train.csv"},
+    )  # fmt: skip
+    build_items(read_source("table", raw, mapping=columns), raw / "out")
+    return raw / "out"
 
 
 def test_check_with_everything(folder: Path, tmp_path: Path) -> None:
@@ -74,3 +76,6 @@ def test_the_command_prints_pairs_and_json(dfar: Dfar, folder: Path, tmp_path: P
     refused(dfar("check", folder, "--words", "nothing"), "--words wants KEY=VALUE", code=2)
     refused(dfar("check", folder, "--against", tmp_path / "absent.csv"), "there is no such file")
     refused(dfar(*asked, "--against", tmp_path / "bench.csv"), "twice")
+    refused(dfar("check", folder, "--length", "reason=9:2"), "--length wants MIN up to MAX", code=2)
+    (tmp_path / "blank.csv").write_text('text\n" "\n""\n')
+    refused(dfar("check", folder, "--against", tmp_path / "blank.csv"), "wanted texts to compare with")

@@ -118,6 +118,9 @@ def build(
         for spec, folder in places.items()
     ]  # fmt: skip
     for each in tables:
+        for file in each.files:
+            if not file.rows:
+                say(f"note: {file.name}: holds no rows")
         for repair in each.repairs:
             say(f"note: {repair}")
         for lost in each.dropped:
@@ -334,6 +337,8 @@ def _lengths(texts: list[str] | None) -> dict[str, tuple[int, int]]:
         least, colon, most = text.partition(":")
         if field not in ("statement", "reason") or not (colon and least.isdecimal() and most.isdecimal()):
             usage(f"--length wants statement=MIN:MAX or reason=MIN:MAX, found {field}={text}")
+        if int(least) > int(most):
+            usage(f"--length wants MIN up to MAX, found {field}={text}")
         limits[field] = (int(least), int(most))
     return limits
 

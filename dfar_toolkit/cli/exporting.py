@@ -69,6 +69,23 @@ def export(
         _one_of("--style", style, list(STYLES))
     for name in leave_out or ():
         _one_of("--leave-out", name, ("leaked",))
+    judged = kind == "kto" or (kind == "dpo" and pairs == "judgements")
+    for option, given, fits, what in (
+        ("--judgements", judgements is not None, judged, "kto, and dpo from judgements"),
+        ("--outputs", bool(outputs), judged, "kto, and dpo from judgements"),
+        ("--judge-model", bool(judge_model), judged, "kto, and dpo from judgements"),
+        ("--from labels", pairs == "labels", kind == "dpo", "dpo"),
+        ("--pairs-per-item", most is not None, kind == "dpo" and judged, "dpo from judgements"),
+        ("--same-label", same_label, kind == "dpo" and judged, "dpo from judgements"),
+        ("--per item", per == "item", kind == "sft", "sft"),
+        ("--layout", layout != "messages", kind not in ("lm-eval", "inspect"), "training files"),
+        ("--without-leaks", without_leaks, kind not in ("lm-eval", "inspect"), "training files; --leave-out leaked"),
+    ):
+        if given and not fits:
+            usage(f"{option} does not go with --format {kind}{_from(kind, pairs)}: it is for {what}")
+    if judged and judgements is None:
+        other = ", or --from labels for pairs of labels" if kind == "dpo" else ""
+        usage(f"--format {kind} is made from judges' verdicts on reasons: give --judgements FILE{other}")
     options = ExportOptions(
         style=style, layout=cast("Layout", layout), per=cast("Per", per), split=split,
         leave_out_leaked=bool(leave_out), without_leaks=without_leaks,
@@ -87,6 +104,10 @@ def export(
         print_json(rows)
         return
     print_table(["split", "rows", "left out because"], [list(row.values()) for row in rows], title=f"{out}: {kind}")
+
+
+def _from(kind: str, pairs: str) -> str:
+    return f" --from {pairs}" if kind == "dpo" else ""
 
 
 def _one_of(option: str, found: str, known: list[str] | tuple[str, ...]) -> None:

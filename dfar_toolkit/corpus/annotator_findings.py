@@ -122,6 +122,9 @@ def _straight_line(behaviour: pl.DataFrame, thresholds: AuditThresholds) -> Find
     if behaviour.is_empty():
         return Finding(name, SEVERITIES[name], 0, 0, (), _NOBODY)
     tested = behaviour.drop_nulls("p_holm")
+    if tested.is_empty():
+        why = f"not looked for: nobody has {thresholds.run_ratings} ratings"
+        return Finding(name, SEVERITIES[name], 0, 0, (), why)
     runs = tested.filter(pl.col("p_holm") <= thresholds.run_p).sort("p_value", maintain_order=True)
     examples = tuple(
         f"{excerpt(r['annotator_id'])}: {excerpt(r['run_value'], length=30)} {r['longest_run']} times in a row of "

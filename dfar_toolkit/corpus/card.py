@@ -8,7 +8,6 @@ outside them, and all that is written outside them stays (``card_blocks``).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -30,8 +29,9 @@ from dfar_toolkit.corpus.front_matter import (
     front_matter,
     said_by_hand,
     split_front_matter,
+    web_address,
 )
-from dfar_toolkit.corpus.prose import biases, limitations, prose
+from dfar_toolkit.corpus.prose import biases, limitations, prose, without_options
 from dfar_toolkit.corpus.templates import datacards_folder
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.markup import md_code, md_escape, md_fence, one_line
@@ -40,7 +40,6 @@ SHOWN: Final = 3  # examples of a finding that a card shows; audit.json has more
 MOST_BANDS: Final = 20  # of one trait: an age by years would fill the card; the table raters has all
 _PAIRWISE: Final = "cohen_kappa"  # summarised: a set with many annotators has thousands of pairs
 _LONGEST: Final = 160  # characters of an example
-_ADDRESS: Final = re.compile(r"https?://[\w./~%?=&#+:@-]+")
 
 
 class FieldRow(NamedTuple):
@@ -98,6 +97,8 @@ def _body(
     schemas: Mapping[str, pl.Schema],
 ) -> str:
     known = prose("findings")
+    found = [row["finding"] for row in audit if row["count"]]
+    leaks = [row for row in audit if row["finding"].startswith("leak.")]
 
     def looked_for(row: Mapping[str, Any]) -> str:
         return str(known.get(row["finding"]) or row["note"] or row["finding"])
@@ -114,10 +115,13 @@ def _body(
         most_bands=MOST_BANDS,
         uses=prose("uses"),
         biases=biases(manifest),
-        limitations=limitations(manifest),
+        limitations=limitations(manifest, found=found),
+        found=found,
+        numbers=without_options(manifest),
         languages=list(dict.fromkeys(str(code) for source in sources for code in source["languages"])),
         licences=list(dict.fromkeys(str(source["licence"]) for source in sources)),
-        leaked=sum(1 for row in audit if row["finding"].startswith("leak.") and row["count"]),
+        leaked=any(name.startswith("leak.") for name in found),
+        unsplit=any(leaks) and not any(row["total"] for row in leaks),
         labelled=any(class_labels(manifest, schemas[name], config=name) for name in manifest["configs"]),
         loadable=list(filled(manifest["tables"])),
         looked_for=looked_for,
@@ -211,7 +215,7 @@ def _share(n: int, of: int) -> str:
 def _link(address: object) -> str:
     """A web address as a link if it is nothing but a web address, else as text."""
     text = str(address)
-    return f"<{text}>" if _ADDRESS.fullmatch(text) else md_escape(text)
+    return f"<{text}>" if web_address(text) else md_escape(text)
 
 
 def _identifier(name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from dfar_toolkit.corpus.front_matter import split_front_matter
 from dfar_toolkit.errors import TableError
 
 BLOCKS: Final = (
@@ -48,7 +49,8 @@ def unwritten(card: str) -> list[str]:
     """
     found: list[str] = []
     heading = ""
-    for line in "\n".join(_outside(card)).splitlines():
+    _, body = split_front_matter(card)  # names of the data in the head are no markers
+    for line in "\n".join(_outside(body)).splitlines():
         if is_heading := _HEADING.match(line):
             heading = is_heading.group(1)
         elif PLACE in line:

@@ -170,7 +170,7 @@ def _told(rows: Rows) -> str:
     """The largest shares of each series in words, as many as one can listen to."""
     parts = []
     for name in list(dict.fromkeys(str(r["series"]) for r in rows))[:3]:
-        own = sorted((r for r in rows if r["series"] == name), key=lambda r: -r["share"])[: _SAID // 2]
+        own = sorted((r for r in rows if r["series"] == name and r["share"]), key=lambda r: -r["share"])[: _SAID // 2]
         said = ", ".join(f"{one_line(r['option'])[:_LONGEST_NAME]} {r['share']:.1%}" for r in own)
         parts.append(f"{one_line(name)}: {said}")
     return "; ".join(parts) + "."
@@ -192,7 +192,7 @@ def _numbers(folder: Path, config: str, question: str, skipped: list[dict[str, s
         {"low": least + i * width, "high": least + (i + 1) * width, "share": n / len(found)} for i, n in counts.items()
     ]
     title = f"mean rating, {one_line(question)[:_LONGEST_NAME]}"
-    alt = f"Histogram of the {title}: from {least:g} to {most:g} over {len(found)} items."
+    alt = f"Histogram of the {title}: from {least:g} to {most:g} over {_items(len(found))}."
     return [
         Picture(
             "composition",
@@ -204,11 +204,17 @@ def _numbers(folder: Path, config: str, question: str, skipped: list[dict[str, s
     ]
 
 
+def _items(n: int) -> str:
+    return f"{n} item" + ("" if n == 1 else "s")
+
+
 def _disagreement(manifest: Mapping[str, Any], skipped: list[dict[str, str]]) -> list[Picture]:
     """By config, how large the minority is on the items that two or more judged."""
     if "divided" not in manifest:  # built by an earlier release: the card says so
         return []
     divided = {row["question"]: row for row in manifest["divided"]}
+    if not divided:  # the card says so once, for all configs
+        return []
     pictures = []
     for config in list(manifest["configs"])[:_MOST_CONFIGS]:
         row = divided.get(_question(manifest, config)["question"])
@@ -228,10 +234,13 @@ def _disagreement(manifest: Mapping[str, Any], skipped: list[dict[str, str]]) ->
         ]
         most = max(rows[1:], key=lambda r: float(str(r["share"])))
         alt = (
-            f"Plot: share of the {row['of']} items of {one_line(config)} with two votes or more, by the share of votes "
-            f"outside the largest group: all agree on {rows[0]['share']:.1%}"
+            f"Plot: share of the {_items(row['of'])} of {one_line(config)} with two votes or more, by the share of "
+            f"votes outside the largest group: all agree on {rows[0]['share']:.1%}"
         )
-        alt += f", the commonest size besides is {most['size'].removeprefix('to ')} or less." if most["share"] else "."
+        if most["share"]:
+            upper = 10 * sizes.index(str(most["size"]))
+            alt += f", and the commonest size of a minority is above {upper - 10} and up to {upper} %"
+        alt += "."
         pictures.append(
             Picture(
                 "disagreement",

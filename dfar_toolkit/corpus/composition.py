@@ -50,6 +50,7 @@ def annotator_facts(
         "ratings_per_item": _spread(primary.group_by("item_id").len()["len"]),
         "ratings_per_annotator": _spread(named.group_by("annotator_id").len()["len"]),
         "ratings": ratings.height,
+        "unnamed": ratings.join(known.select("annotator_id"), on="annotator_id", how="anti").height,
         "with_reason": with_reason.unique(["item_id", "question", "rating_id"]).height,
     }
 
@@ -78,13 +79,18 @@ def _number(value: object) -> float | int | None:
 
 
 def disagreement_facts(annotations: pl.DataFrame, questions: pl.DataFrame) -> dict[str, int]:
-    """Items on which ratings differ (primary question), of those with two or more; a set of values is one rating."""
+    """Items on which ratings differ (primary question), of those that two or more people rated.
+
+    A set of values is one rating; each rating by somebody unknown counts as that of another person.
+    """
     primary = annotations.filter(pl.col("question").is_in(list(primary_questions(questions).values())))
     given = pl.col("value").unique().sort().alias("given")
-    ratings = primary.group_by("item_id", "rating_id").agg(given)
-    of_items = ratings.group_by("item_id").agg(pl.len().alias("ratings"), pl.col("given").n_unique().alias("different"))
-    several = of_items.filter(pl.col("ratings") >= 2)
-    return {"items": several.filter(pl.col("different") > 1).height, "of": several.height}
+    unknown = pl.col("annotator_id").str.split(":").list.last() == UNKNOWN_ANNOTATOR
+    person = pl.when(unknown).then("rating_id").otherwise("annotator_id").first().alias("person")
+    ratings = primary.group_by("item_id", "rating_id").agg(given, person)
+    of_items = ratings.group_by("item_id").agg(pl.col("person", "given").n_unique())
+    several = of_items.filter(pl.col("person") >= 2)
+    return {"items": several.filter(pl.col("given") > 1).height, "of": several.height}
 
 
 def shown_facts(items: pl.DataFrame) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import polars as pl
 
 from dfar_toolkit.corpus.features import dataset_features
-from dfar_toolkit.corpus.front_matter import Manifest, class_labels
+from dfar_toolkit.corpus.front_matter import Manifest, class_labels, web_address
 from dfar_toolkit.corpus.licences import spdx
-from dfar_toolkit.corpus.prose import biases, limitations, prose
+from dfar_toolkit.corpus.prose import biases, limitations, prose, without_options
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.markup import one_line
 
@@ -35,6 +35,15 @@ CONTEXT: Final[dict[str, object]] = {
     **{term: f"cr:{term}" for term in _OWN_TERMS},
 }
 _PLAIN: Final = ("majority", "mean", "soft")  # ways from ratings to labels that are counting
+_SPLITS: Final = {
+    "published": "as published",
+    "grouped": "made by group with seed {seed}",
+    "random": "made item by item at random with seed {seed}",
+    "annotator": "made such that no annotator and no group stands in two, with seed {seed}",
+    "time": "made by time, earlier groups into earlier splits",
+    "source": "made of whole sources",
+    "folds": "dealt into folds by group with seed {seed}",
+}
 _TYPES: Final = {"bool": "sc:Boolean", "date32": "sc:Date", "string": "sc:Text", "binary": "sc:Text", "null": "sc:Text"}
 
 
@@ -69,7 +78,7 @@ def croissant(
             "description": _description(manifest),
             "license": list(dict.fromkeys(_licence(str(s["licence"])) for s in sources)),
             "inLanguage": list(dict.fromkeys(code for s in sources for code in s["languages"])),
-            "isBasedOn": [s["homepage"] for s in sources if s["homepage"]],
+            "isBasedOn": [s["homepage"] for s in sources if web_address(s["homepage"])],
             "citeAs": "\n\n".join(citations),
             **_responsible(manifest, agreement),
             "distribution": _files(manifest),
@@ -88,8 +97,11 @@ def _licence(name: str) -> str:
 
 def _description(manifest: Manifest) -> str:
     rows, people = manifest["rows"], manifest["annotators"]
-    by = f" by {people['count']} annotators" if people["known"] else ""
-    return f"{one_line(manifest['title'])}: {rows['items']} items with {rows['annotations']} human judgements{by}."
+    if not people["ratings"]:
+        return f"{one_line(manifest['title'])}: {rows['items']} items with published votes."
+    by = f" by {people['count']} annotators" if people["known"] and not people.get("unnamed") else ""
+    what = "judgements" if people.get("models") else "human judgements"
+    return f"{one_line(manifest['title'])}: {rows['items']} items with {people['ratings']} {what}{by}."
 
 
 def _responsible(manifest: Manifest, agreement: Sequence[Mapping[str, Any]]) -> dict[str, object]:
@@ -125,8 +137,9 @@ def _collection(sources: Sequence[Manifest]) -> str:
     """Where the data was taken from; how it came to be there only the sources' papers say."""
     parts = []
     for source in sources:
+        n = len(source["files"])
         place = f", {one_line(source['homepage'])}" if source["homepage"] else ""
-        parts.append(f"{one_line(source['title'])}: {len(source['files'])} files as published{place}")
+        parts.append(f"{one_line(source['title'])}: {n} file{'' if n == 1 else 's'} as published{place}")
     return "; ".join(parts)
 
 
@@ -177,17 +190,21 @@ def _changes(sources: Sequence[Manifest]) -> list[str]:
 
 
 def _missing(manifest: Manifest) -> str:
+    numbers = without_options(manifest)
     parts = [
         f"{config}/{split}: {facts['unlabelled']} of {facts['rows']} items without a label"
         for config, its in manifest["configs"].items()
         for split, facts in its["splits"].items()
+        if config not in numbers
     ]
     return "; ".join(parts)
 
 
 def _split(manifest: Manifest) -> str:
     split, groups = manifest["split"], manifest["groups"]
-    how = f"made by group with seed {split['seed']}" if split["method"] == "grouped" else "as published"
+    how = _SPLITS.get(split["method"], f"made by {one_line(split['method'])}").format(**split)
+    if carved := split.get("carved"):
+        how += f", then {carved['share']:g} of {carved['out_of']} taken out by group as {carved['split']}"
     return f"splits {how}; {groups['count']} groups of related items, the largest of {groups['largest']}"
 
 

@@ -31,7 +31,7 @@ def read_foreign_texts(path: Path, *, column: str | None = None) -> pl.DataFrame
         ``item_id`` (of a file the row, from 0), ``statement`` and, where there is one, ``context``.
 
     Raises:
-        TableError: It cannot be read, no column or several have an obvious name, or the column holds no text.
+        TableError: It cannot be read, no column or several have an obvious name, or a file holds no text.
 
     Example:
         >>> import tempfile
@@ -42,6 +42,14 @@ def read_foreign_texts(path: Path, *, column: str | None = None) -> pl.DataFrame
     """
     if path.is_dir():
         return read_items(path).items.select("item_id", "statement", "context")
+    texts = _texts_of(path, column)
+    if not texts.select((pl.col("statement").str.strip_chars() != "").any()).item():
+        raise TableError(f"{path}: wanted texts to compare with, found none in {texts.height} rows.")
+    return texts
+
+
+def _texts_of(path: Path, column: str | None) -> pl.DataFrame:
+    """The texts of a file, which may all be blank."""
     if path.suffix.lower() == ".txt" and column is None:
         return _numbered(pl.DataFrame({"statement": text_lines(path)}, schema={"statement": pl.String}))
     table = read_table(path)

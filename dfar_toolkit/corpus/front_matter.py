@@ -23,6 +23,7 @@ GENERATED: Final = (
 )  # fmt: skip
 _CREATORS: Final = frozenset({"crowdsourced", "found", "expert-generated", "machine-generated", "no-annotation"})
 _HUB_SETS: Final = re.compile(r"https?://(?:www\.)?huggingface\.co/datasets/([\w.-]+(?:/[\w.-]+)?)/?")
+_ADDRESS: Final = re.compile(r"https?://[\w./~%?=&#+:@-]+")
 _NAME: Final = re.compile(r"[^\w.-]+")
 _SIZES: Final = (
     (10**3, "n<1K"),
@@ -55,7 +56,7 @@ def front_matter(manifest: Manifest, *, schemas: Mapping[str, pl.Schema]) -> dic
     own_terms = [s for s in sources if hub_licence(str(s["licence"])) == "other"]
     if own_terms:
         head["license_name"] = "-and-".join(f"{_NAME.sub('-', one_line(s['name']))}-terms" for s in own_terms)
-        links = [one_line(s["homepage"]) for s in own_terms if s["homepage"]]
+        links = [str(s["homepage"]) for s in own_terms if web_address(s["homepage"])]
         head |= {"license_link": links[0]} if links else {}  # the Hub takes one; the card links them all
     tasks = list(dict.fromkeys(s.get("task", "text-classification") for s in sources))
     head["task_categories"] = tasks
@@ -70,6 +71,16 @@ def front_matter(manifest: Manifest, *, schemas: Mapping[str, pl.Schema]) -> dic
     head["configs"] = _configs(manifest)
     head["dataset_info"] = _dataset_info(manifest, schemas)
     return head
+
+
+def web_address(value: object) -> bool:
+    """Whether a text is nothing but a plain web address, so that it may stand where readers make links.
+
+    Example:
+        >>> web_address("https://example.org/a"), web_address("javascript:alert(1)")
+        (True, False)
+    """
+    return _ADDRESS.fullmatch(str(value)) is not None
 
 
 def said_by_hand(key: str, value: object) -> bool:

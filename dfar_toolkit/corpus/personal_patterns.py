@@ -16,29 +16,32 @@ PERSONAL_KINDS: Final = ("email", "phone", "handle", "url", "ip", "account")
 
 _FRONT: Final = r"(?:^|[^\p{L}\p{N}_@./+-])"  # what may stand before a handle
 _BEFORE: Final = r"(?:^|[^\p{L}\p{N}_@./+\s-]|(?:^|[^0-9])\s)"  # before a number: no other number and space
+_BEFORE_PLUS: Final = _BEFORE.replace("_@./+", "_@/+")  # "Tel.+44", where a full stop before digits is a fraction
 _SITES: Final = (
     r"twitter|x|instagram|facebook|tiktok|linkedin|github|gitlab|reddit|youtube|snapchat|pinterest|soundcloud|twitch|vk"
 )
 _PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
     "email": (r"[\p{L}\p{N}._%+-]*[\p{L}\p{N}_%+-]@(?:[\p{L}\p{N}-]+\.)+\p{L}{2,24}",),
     "phone": (
-        _BEFORE + r"\+[1-9][0-9]{0,2}[ .\-/]?\(?[0-9]{1,5}\)?(?:[ .\-/]?[0-9]{2,8}){1,5}",  # +44 20 7946 0958
+        _BEFORE_PLUS + r"\+[1-9][0-9]{0,2}[ .\-/]?\(?[0-9]{1,5}\)?(?:[ .\-/]?[0-9]{2,8}){1,5}",  # +44 20 7946 0958
         _BEFORE + r"00[1-9][0-9]{0,2}[ .\-/]\(?[0-9]{1,5}\)?(?:[ .\-/]?[0-9]{2,8}){1,5}",  # 0049 30 1234567
-        _BEFORE + r"\([0-9]{2,5}\)[ .\-]?[0-9]{3,4}[ .\-]?[0-9]{3,5}",  # (020) 7946 0958, (212) 555-0199
-        _BEFORE + r"(?:1[ .\-])?[2-9][0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}",  # 212-555-0199
+        _BEFORE + r"\([0-9]{2,5}\)[ .\-]?[0-9]{3,5}[ .\-]?[0-9]{3,5}",  # (020) 7946 0958, (212) 555-0199
+        _BEFORE + r"(?:1[ .\-])?[2-9][0-9]{2}[ .\-][2-9][0-9]{2}[ .\-][0-9]{4}",  # 212-555-0199
         _BEFORE + r"0[1-9][0-9]{0,4}[ .\-/][0-9]{2,8}(?:[ .\-][0-9]{2,5}){0,4}",  # 030/1234567, 06 12 34 56 78
     ),
     "handle": (_FRONT + r"@[\p{L}\p{N}_](?:[\p{L}\p{N}_.]{0,28}[\p{L}\p{N}_])",),
     "url": (
         r"(?i:https?://|www\.)[^\s/]+/(?:[^\s/]+/){0,3}(?:(?:u|user|users|profile|profiles|people|author|members?|in)/@?|~|@)"
         r"[\p{L}\p{N}_.%-]+",
-        rf"(?i:https?://|www\.)(?:[\w-]+\.)?(?:{_SITES})\.com/@?[\p{{L}}\p{{N}}_.%-]+",
+        rf"(?:^|[^\p{{L}}\p{{N}}_@./-])(?i:(?:https?://)?(?:[\w-]+\.)?(?:{_SITES})\.com/(?:(?:u|user|in)/)?)"
+        r"@?[\p{L}\p{N}_.%-]+",
         r"(?i:https?://)t\.me/[\p{L}\p{N}_]+",
     ),
     "ip": (r"(?:^|[^\p{L}\p{N}_.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}",),
     "account": (
         r"(?:^|[^\p{L}\p{N}_.])[2-6](?:[ -]?[0-9]){12,18}",
-        r"(?:^|[^\p{L}\p{N}_])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}",
+        r"(?:^|[^\p{L}\p{N}_])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}",
+        r"(?:^|[^\p{L}\p{N}_])[a-z]{2}[0-9]{2}(?:[ -]?[a-z0-9]){11,30}",
     ),
 }
 # Cheap signs without which no pattern can match.
@@ -161,6 +164,8 @@ def _phone(found: str) -> str | None:
     digits = re.sub(r"[^0-9]", "", text)
     if re.match(r"\(?[0-9]{1,2}[./-][0-9]{1,2}[./-](?:19|20)?[0-9]{2}(?:$|[^0-9])", text) or len(set(digits)) < 3:
         return None  # a date, or a row of one digit
+    if re.match(r"\((?:1[89]|20)[0-9]{2}\)", text):
+        return None  # a year with pages after it
     if re.fullmatch(r"\+[0-9]{1,3}(?:[ .][0-9]{3})*[ .]000", text):
         return None  # a round number with its sign
     international = text.startswith(("+", "00"))
@@ -173,8 +178,9 @@ def _handle(found: str) -> str | None:
 
 
 def _url(found: str) -> str | None:
-    last = found.rstrip(".").rpartition("/")[2].lower()
-    return found.rstrip(".") if last.strip("@~") and not _NO_PERSON.fullmatch(last) else None
+    text = found.rstrip(".").lstrip("".join({c for c in found[:1] if not c.isalnum()}))
+    last = text.rpartition("/")[2].lower()
+    return text if last.strip("@~") and not _NO_PERSON.fullmatch(last) else None
 
 
 def _ip(found: str) -> str | None:
@@ -192,7 +198,7 @@ def _account(found: str) -> str | None:
     if text[:1].isdigit():
         ends = [len(text), *(m.start() for m in re.finditer("[ -]", text))]  # what follows may be an expiry date
         return next((text[:e] for e in sorted(ends, reverse=True) if _is_card(re.sub("[ -]", "", text[:e]))), None)
-    plain = re.sub(r"[ -]", "", text)
+    plain = re.sub(r"[ -]", "", text).upper()
     length = _IBAN.get(plain[:2], 0)
     if not length or len(plain) < length:
         return None

@@ -5,6 +5,7 @@ Text from data enters as values only, which Vega never evaluates. Series differ 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -87,7 +88,7 @@ def lengths_chart(rows: Sequence[Row]) -> alt.LayerChart:
 
     series = list(dict.fromkeys(str(r["series"]) for r in rows))
     x = alt.X("low:Q", title="characters (doubling scale)").scale(type="log", base=2, nice=False)
-    x = x.axis(tickCount=8, format=",d", grid=True)
+    x = x.axis(values=_doublings([float(str(r["low"])) for r in rows]), format=",.0f", grid=True)
     y = alt.Y("share:Q", title="share of the texts").axis(format="%", tickCount=5, grid=True).scale(zero=True)
     legend = alt.Legend(title=None, orient="top", symbolOpacity=1) if len(series) > 1 else None
     colour = alt.Color("series:N", sort=series).scale(domain=series, range=list(COLOURS[: len(series)])).legend(legend)
@@ -96,6 +97,13 @@ def lengths_chart(rows: Sequence[Row]) -> alt.LayerChart:
     area = base.mark_area(interpolate="step-after", opacity=0.18)
     line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(strokeDash=dash.legend(legend))
     return _sized([area.encode(y=y.stack(None)), line], 230)
+
+
+def _doublings(ends: Sequence[float]) -> list[float]:
+    """Powers of two within the ends; the ends themselves where there are not two."""
+    low, high = math.log2(min(ends)), math.log2(max(ends))
+    powers = [2.0**k for k in range(math.ceil(low - 1e-3), math.floor(high + 1e-3) + 1)]
+    return powers if len(powers) > 1 else [min(ends), max(ends)]
 
 
 def intervals_chart(rows: Sequence[Row]) -> alt.LayerChart:

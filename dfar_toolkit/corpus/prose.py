@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -54,13 +54,18 @@ def biases(manifest: Mapping[str, Any]) -> list[str]:
         'Only 2 people judged: what they share, the data shares.'
     """
     people = manifest["annotators"]
+    humans = people["count"] - len(people.get("models") or ())
     found = []
     if not people["known"]:
         found.append("Nobody can say whose judgements these are, so no leaning of the annotators can be looked for.")
-    elif people["count"] <= _FEW:
-        found.append(f"Only {people['count']} people judged: what they share, the data shares.")
+    elif people.get("unnamed"):
+        found.append(f"Nobody can say whose {people['unnamed']} of the judgements are.")
+    elif humans <= _FEW:
+        said = f"{humans} people" if humans > 1 else "one person" if humans else "models, and no people,"
+        found.append(f"Only {said} judged: what they share, the data shares.")
     if people["ratings_per_item"]["median"] == 1:
         found.append("At least half of the items were judged by one person only, whose view stands for all.")
+    numbers = without_options(manifest)
     lopsided = []
     for config, its in manifest["configs"].items():
         for split, facts in its["splits"].items():
@@ -69,16 +74,31 @@ def biases(manifest: Mapping[str, Any]) -> list[str]:
             if given and most / given >= _LOPSIDED:
                 share = f"{100 * most / given:.1f} %"
                 lopsided.append(f"In {config}, split {split}, {share} of the labelled items are {label!r}.")
-            if facts["rows"] and facts["unlabelled"] / facts["rows"] >= _HALF:
-                lopsided.append(f"In {config}, split {split}, {facts['unlabelled']} of {facts['rows']} have no label.")
+            if config not in numbers and facts["rows"] and facts["unlabelled"] / facts["rows"] >= _HALF:
+                lopsided.append(
+                    f"In {config}, split {split}, {facts['unlabelled']} of {facts['rows']} items have no label."
+                )
     return found + _first(lopsided, "See the composition for further splits that lean so.")
 
 
-def limitations(manifest: Mapping[str, Any]) -> list[str]:
+def without_options(manifest: Mapping[str, Any]) -> list[str]:
+    """The configs whose primary question is answered by a number, so that their items have no label.
+
+    Example:
+        >>> without_options({"configs": {"default": {}}, "questions": [{"kind": "ratio", "options": []}]})
+        ['default']
+    """
+    asked = manifest.get("questions") or []
+    own = {config: [q for q in asked if q.get("primary_of") == config] or asked[:1] for config in manifest["configs"]}
+    return [config for config, primary in own.items() if primary and not primary[0]["options"]]
+
+
+def limitations(manifest: Mapping[str, Any], *, found: Collection[str] | None = None) -> list[str]:
     """What the build itself found wanting: failed and accepted findings, rows left out, labels that a model made.
 
     Args:
         manifest: The manifest of an items folder.
+        found: Names of the findings that occur, where that is known: makers accept some that then do not.
 
     Returns:
         Sentences that are not yet escaped; empty where there is nothing to say.
@@ -88,16 +108,19 @@ def limitations(manifest: Mapping[str, Any]) -> list[str]:
         ['The audit failed on label.conflict.']
     """
     audit = manifest["audit"]
-    found = [f"The audit failed on {name}." for name in audit["failed"] if name not in audit["accepted"]]
-    found += [f"The audit found {name}, accepted by the makers." for name in audit["accepted"]]
+    said = [f"The audit failed on {name}." for name in audit["failed"] if name not in audit["accepted"]]
+    if found is None:
+        said += [f"The makers accept findings of {name}." for name in audit["accepted"]]
+    else:
+        said += [f"The audit found {name}, accepted by the makers." for name in audit["accepted"] if name in found]
     lost = [
         f"{source['name']}: {d['count']} rows of {d['file']} were left out, because {d['reason']}."
         for source in manifest["sources"]
         for d in source["dropped"]
     ]
-    found += _first(lost, "Further rows were left out; the manifest lists them.")
+    said += _first(lost, "Further rows were left out; the manifest lists them.")
     modelled = [q for q, m in manifest.get("labels", {}).items() if m not in ("majority", "mean", "soft")]
-    return found + [
+    return said + [
         f"The labels of {question} are what a model of the annotators makes of them." for question in modelled
     ]
 

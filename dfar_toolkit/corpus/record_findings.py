@@ -112,7 +112,7 @@ def name_findings(items: pl.DataFrame) -> list[Finding]:
     rows = items.select("item_id", pl.col("statement").alias("text"))
     twice = rows.filter(~pl.col("item_id").is_first_distinct())
     names = items["split"].unique().sort().to_list()
-    bad = tuple(n for n in names if not SPLIT_NAME.match(n) or n == "all")
+    bad = tuple(n for n in names if not SPLIT_NAME.fullmatch(n) or n == "all")
     note = 'names are words joined by dots, and not "all"'
     return [
         _finding("id.duplicate", twice, items.height, ""),

@@ -128,7 +128,7 @@ def _annotator(
         if shares["annotator_gain"].value == shares["annotator_gain"].value:
             found.append((question, shares))
     if not found:
-        why = "not looked for: no ratings by annotators known by name"
+        why = "not looked for: no question with named options that annotators known by name answered in two groups"
         return Finding(name, SEVERITIES[name], 0, 0, (), why)
     said = [_gain(question, shares) for question, shares in found]
     beyond = [text for text, (_, shares) in zip(said, found, strict=True) if shares["annotator_gain"].low > limit]

@@ -152,6 +152,54 @@ def test_what_is_found_is_said() -> None:
     quiet = prose(card(audit=sample.audit()[2:]))
     assert "None of the leaks" in quiet
     assert "no item" not in quiet
+    assert "accepted by the makers" not in quiet  # leak.exact may stand, and does not occur
+    assert "let through knowingly" not in quiet
+
+
+def test_what_could_not_be_looked_at_is_not_clean() -> None:
+    rows = [row | {"count": 0, "total": 0} for row in sample.audit()]
+    text = prose(card(audit=rows))
+    assert "| clean |" not in text
+    assert "There is no later split" in text
+
+
+def test_votes_without_judgements() -> None:
+    facts = sample.manifest() | {"disagreement": {"items": 0, "of": 0}, "divided": []}
+    facts["annotators"] |= {"known": False, "count": 0, "ratings": 0, "with_reason": 0, "bands": {}}
+    text = prose(card(facts, agreement=[]))
+    assert "7 items. The published files hold no single judgements" in text
+    assert "0 judgements" not in text
+    assert "No item was judged" not in text
+
+
+def test_people_who_are_known_beside_people_who_are_not() -> None:
+    facts = sample.manifest()
+    facts["annotators"] |= {"unnamed": 4}
+    text = prose(card(facts))
+    assert "by 2 annotators" not in text
+    assert "2 annotators are known; who gave 4 of the judgements is not." in text
+    assert "Only 2 people judged" not in text
+    facts["annotators"] |= {"unnamed": 0, "models": ["demo:1"]}
+    text = prose(card(facts))
+    assert "7 items with 6 judgements by 2 annotators" in text
+    assert "Only one person judged" in text
+
+
+def test_numbers_have_no_labels_to_miss() -> None:
+    facts = sample.manifest()
+    facts["questions"][0] |= {"kind": "interval", "options": []}
+    for split in facts["configs"]["default"]["splits"].values():
+        split |= {"labels": {}, "unlabelled": split["rows"]}
+    text = prose(card(facts))
+    assert "have no label" in text
+    assert "4 of 4 items have no label" not in text
+
+
+def test_links_of_the_head_are_web_addresses() -> None:
+    facts = sample.manifest()
+    facts["sources"][0] |= {"licence": "other", "homepage": "javascript:alert(1)"}
+    head, _ = split_front_matter(card(facts))
+    assert "license_link" not in head
 
 
 def test_no_agreement_no_annotators_no_options() -> None:

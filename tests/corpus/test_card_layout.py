@@ -68,6 +68,7 @@ def test_the_sentence_in_a_block_is_not_a_place() -> None:
     facts = sample.manifest()
     facts["sources"][0]["notes"] = [PLACE]
     assert unwritten(card(facts)) == PLACES
+    assert unwritten(card(sample.manifest() | {"title": "<!-- dfar:end audit -->"})) == PLACES  # in the head as it is
     with pytest.raises(TableError, match="not closed"):
         unwritten(card().replace("<!-- dfar:end glossary -->\n", ""))
 
@@ -157,7 +158,7 @@ def test_leanings_are_said_where_the_counts_show_them() -> None:
     assert biases(facts) == ["Only 2 people judged: what they share, the data shares."]
     facts["configs"]["default"]["splits"]["test"] |= {"labels": {"ethical": 3, "unethical": 1}, "unlabelled": 2}
     assert "In default, split test, 75.0 % of the labelled items are 'ethical'." in biases(facts)
-    assert "In default, split test, 2 of 3 have no label." in biases(facts)
+    assert "In default, split test, 2 of 3 items have no label." in biases(facts)
     facts["annotators"]["ratings_per_item"]["median"] = 1
     assert any("one person only" in sentence for sentence in biases(facts))
     text = card(facts)

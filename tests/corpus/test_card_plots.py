@@ -16,6 +16,7 @@ import pytest
 from dfar_toolkit.corpus import card_plots
 from dfar_toolkit.corpus.card_plots import write_plots
 from dfar_toolkit.corpus.composition import divided_facts, shown_facts
+from dfar_toolkit.corpus.plot_charts import lengths_chart
 from dfar_toolkit.corpus.recheck import refresh_card
 from dfar_toolkit.corpus.templates import datacards_folder
 
@@ -58,7 +59,7 @@ def test_what_is_drawn_and_in_which_words(folder: Path) -> None:
     assert found["skipped"] == []
     words = [p["alt"] for p in found["drawn"]]
     assert "train: ethical 50.0%, unethical 25.0%, (no label) 25.0%" in words[0]
-    assert "all agree on 66.7%, the commonest size besides is 40 % or less" in words[1]
+    assert "all agree on 66.7%, and the commonest size of a minority is above 30 and up to 40 %" in words[1]
     assert "half of the statements have 14 characters or fewer" in words[2]
     assert "Krippendorff's alpha 0.35" in words[3]
     assert {p["block"] for p in found["drawn"]} <= {
@@ -105,11 +106,11 @@ def test_words_where_there_is_nothing_to_show(folder: Path) -> None:
     facts["questions"][0] |= {"kind": "interval", "options": []}
     found = write_plots(folder, facts, agreement=sample.agreement()[1:])  # its one row is undefined
     assert [p["file"] for p in found["drawn"]] == ["plots/lengths.png"]
-    assert [s["block"] for s in found["skipped"]] == ["composition", "disagreement", "agreement"]
+    assert [s["block"] for s in found["skipped"]] == ["composition", "agreement"]
     targets = pl.read_parquet(folder / "targets.parquet").with_columns(value=pl.lit(2.5))
     targets.write_parquet(folder / "targets.parquet")
     found = write_plots(folder, facts, agreement=[])
-    assert found["drawn"][0]["alt"] == "Histogram of the mean rating, conduct: from 2.5 to 2.5 over 1 items."
+    assert found["drawn"][0]["alt"] == "Histogram of the mean rating, conduct: from 2.5 to 2.5 over 1 item."
 
 
 def test_several_questions_show_alpha_of_each(folder: Path) -> None:
@@ -178,3 +179,9 @@ def test_what_stood_beside_the_statement() -> None:
         {"config": "default", "field": "", "role": "option_texts", "items": 1},
     ]
     assert shown_facts(items.clear()) == []
+
+
+def test_lengths_are_marked_at_doublings() -> None:
+    rows = [{"series": "statements", "low": low, "share": 0.1} for low in (22.6274, 32.0, 45.2548, 128.0)]
+    axis = lengths_chart(rows).to_dict()["layer"][1]["encoding"]["x"]["axis"]
+    assert axis["values"] == [32, 64, 128]

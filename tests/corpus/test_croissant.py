@@ -101,13 +101,13 @@ def test_the_judging_is_described(dataset: Any) -> None:
 def test_the_responsible_part_is_filled(dataset: Any) -> None:
     metadata = dataset.metadata
     assert metadata.license == ["https://spdx.org/licenses/MIT"]
-    assert metadata.data_collection == "Demo of conduct: 1 files as published, https://example.org/demo?a=1"
+    assert metadata.data_collection == "Demo of conduct: 1 file as published, https://example.org/demo?a=1"
     assert metadata.data_collection_raw_data == f"demo.csv (file: sha256 {'ab' * 32})"
     assert metadata.data_annotation_platform == ["Not said by the source"]
     assert metadata.machine_annotation_tools == ["none known"]
     assert metadata.data_biases == ["Only 2 people judged: what they share, the data shares."]
     assert "The audit failed on label.conflict." in metadata.data_limitations
-    assert "The audit found leak.exact, accepted by the makers." in metadata.data_limitations
+    assert "The makers accept findings of leak.exact." in metadata.data_limitations
     assert "demo: 34 rows of demo.csv were left out, because no statement." in metadata.data_limitations
     assert sorted(metadata.personal_sensitive_information) == [
         "annotators are described by age_band",

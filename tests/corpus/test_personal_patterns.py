@@ -33,6 +33,11 @@ def found(text: str) -> list[tuple[str, str]]:
         ("card 378282246310005", "account", "378282246310005"),
         ("IBAN DE89 3704 0044 0532 0130 00 PLEASE PAY", "account", "DE89 3704 0044 0532 0130 00"),
         ("GB82WEST12345698765432", "account", "GB82WEST12345698765432"),
+        ("iban de89-3704-0044-0532-0130-00, please", "account", "de89-3704-0044-0532-0130-00"),
+        ("Tel.+49 30 123456", "phone", "+49 30 123456"),
+        ("(11) 91234-5678", "phone", "(11) 91234-5678"),
+        ("HTTPS://Twitter.com/annlee", "url", "HTTPS://Twitter.com/annlee"),
+        ("as (reddit.com/u/annlee) says", "url", "reddit.com/u/annlee"),
     ],
 )
 def test_what_is_found(text: str, kind: str, match: str) -> None:
@@ -52,6 +57,7 @@ def test_what_is_found(text: str, kind: str, match: str) -> None:
         "0000000000000000 and 1234567890123456",
         "3.14159265358979 is pi; 0.12345 678 901",
         "ann at example dot org, @",
+        "Lee (2019) 1234-1256; 200-100-4000; fox.com/annlee and a.x.com.example/annlee",
     ],
 )
 def test_what_is_passed_over(text: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfar_toolkit.corpus.composition import disagreement_facts
+from dfar_toolkit.corpus.composition import annotator_facts, disagreement_facts
 from dfar_toolkit.corpus.pseudonyms import pseudonyms
 from dfar_toolkit.corpus.targets import aggregate, relabelled
 from dfar_toolkit.tables import conform
@@ -78,6 +78,24 @@ def test_identical_sets_agree() -> None:
     assert disagreement_facts(pl.concat([rows, other]), QUESTIONS) == {"items": 2, "of": 3}
 
 
+def test_one_person_twice_is_not_two_people() -> None:
+    rows = [
+        ("i", "1", "i#1", "a"),
+        ("i", "1", "i#2", "b"),
+        ("j", "s:unknown", "j#1", "a"),
+        ("j", "s:unknown", "j#2", "b"),
+    ]
+    assert disagreement_facts(annotations(rows), QUESTIONS) == {"items": 1, "of": 1}
+
+
+def test_ratings_by_nobody_known_are_counted_apart() -> None:
+    rows = annotations([("i", "s:1", "i#1", "a"), ("i", "s:unknown", "i#2", "a"), ("j", "s:unknown", "j#1", "b")])
+    raters = pl.DataFrame({"annotator_id": ["s:1", "s:unknown"], "kind": ["human", "human"]})
+    facts = annotator_facts(rows.with_columns(reason=pl.lit("")), raters, QUESTIONS, pseudonymous=False)
+    assert (facts["count"], facts["ratings"], facts["unnamed"]) == (1, 3, 2)
+
+
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from("ij"), st.sampled_from("abc")), min_size=1, max_size=20))
 def test_order_never_matters_and_shares_add_to_one(votes: list[tuple[str, str]]) -> None:
     rows = [(item, f"p{n}", f"{item}#{n}", value) for n, (item, value) in enumerate(votes)]

@@ -256,9 +256,17 @@ def test_refusals_are_one_line(items: Path, judged: tuple[Path, Path], tmp_path:
     refused(dfar("export", items, "--out", out, "--style", "llama"), "--style must be one of", code=2)
     refused(dfar("export", items, "--out", out, "--style", "dfar-llama2"), "--layout prompt-completion")
     refused(dfar("export", items, "--out", out, "--split", "dev"), "no split", "dev", "train")
-    refused(dfar("export", items, "--out", out, "--format", "kto"), "--judgements FILE")
-    refused(dfar("export", items, "--out", out, "--judgements", judged[0]), "sft takes no judgements")
-    refused(dfar("export", items, "--out", out, "--format", "inspect", "--without-leaks"), "--leave-out leaked")
+    refused(dfar("export", items, "--out", out, "--format", "kto"), "--judgements FILE", code=2)
+    for words, asked in (
+        (["--judgements", judged[0]], "--judgements"), (["--outputs", judged[1]], "--outputs"),
+        (["--format", "inspect", "--without-leaks"], "--leave-out leaked"),
+        (["--format", "lm-eval", "--layout", "prompt-completion"], "--layout"),
+        (["--format", "soft", "--per", "item"], "--per item"), (["--from", "labels"], "--from labels"),
+        (["--format", "dpo", "--from", "labels", "--same-label"], "dpo from judgements"),
+    ):  # fmt: skip
+        refused(dfar("export", items, "--out", out, *words), asked, "does not go with", code=2)
+    with pytest.raises(TableError, match="sft takes no judgements"):
+        export(items, out, "sft", judgements=judged[0])
     missing = dfar("export", items, "--out", out, "--format", "dpo", "--judgements", judged[0])
     refused(missing, "no verdict is about people's reasons", "--outputs FILE")
     refused(dfar("export", tmp_path / "none", "--out", out), "wanted an items folder")
