@@ -27,13 +27,14 @@ from near_duplicates import machine, statements
 RESULTS = Path(__file__).parent / "results" / "build_corpus.json"
 SIZES = (10_000, 100_000, 1_000_000)
 PEER_UP_TO = 100_000
+WORDS = "it seems to me that nobody was asked and somebody had to pay for what others wanted"
 
 
 def invent(n: int, path: Path) -> None:
     """A table of statements with labels and reasons."""
     frame, _ = statements(n)
     rng = np.random.default_rng(1)
-    words = np.array("it seems to me that nobody was asked and somebody had to pay for what others wanted".split())
+    words = np.array(WORDS.split())
     reasons = [" ".join(row) for row in rng.choice(words, (n, 12))]
     frame.with_columns(
         split=pl.Series(np.where(rng.random(n) < 0.9, "train", "test")),

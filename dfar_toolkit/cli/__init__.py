@@ -21,8 +21,11 @@ from dfar_toolkit.cli.fetching import fetch
 from dfar_toolkit.cli.judging import judge_plan
 from dfar_toolkit.cli.printing import one_line
 from dfar_toolkit.cli.probing import probe
+from dfar_toolkit.cli.publishing import publish
+from dfar_toolkit.cli.publishing_models import publish_model
 from dfar_toolkit.cli.scoring import score
 from dfar_toolkit.cli.show import demo, report, view
+from dfar_toolkit.cli.verifying import verify
 from dfar_toolkit.errors import DfarError
 
 app = typer.Typer(
@@ -42,6 +45,9 @@ app.command("build")(build)
 app.command("check")(check)
 app.command("card")(card)
 app.command("export")(export)
+app.command("publish")(publish)
+app.command("publish-model")(publish_model)
+app.command("verify")(verify)
 app.command("agreement")(agreement)
 app.command("score")(score)
 app.command("compare")(compare)

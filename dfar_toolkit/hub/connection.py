@@ -138,6 +138,7 @@ def explained(error: BaseException) -> str | None:
     if _incomplete(error):
         return "a file came incomplete"
 
+    error = _underlying(error)
     if isinstance(error, httpx2.TimeoutException):
         return "the Hub did not answer in time; try again later"
     if isinstance(error, httpx2.TransportError):
@@ -177,6 +178,13 @@ def unreadable(error: BaseException) -> bool:
         trace = trace.tb_next
     name = str(trace.tb_frame.f_globals.get("__name__", "")) if trace else ""
     return name.partition(".")[0] in ("huggingface_hub", "httpx2", "json", "codecs")
+
+
+def _underlying(error: BaseException) -> BaseException:
+    """What a failed download failed of: the client says only that it did."""
+    cause = error.__cause__
+    hidden = type(error) is ValueError or type(error).__name__ == "LocalEntryNotFoundError"
+    return cause if hidden and cause is not None else error
 
 
 def _refused_card(error: BaseException) -> str:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
+from dfar_toolkit.hub.addresses import SCHEME
+from dfar_toolkit.journeys.load import items_folder
 
 
 def items_of(items: Path | str | ItemsFolder, config: str | None = None) -> ItemsFolder:
     """An items folder, narrowed to one config where it has several, as every config was asked something else.
 
     Args:
-        items: The folder, or what ``read_items`` returned, which may be narrowed already.
+        items: The folder, ``hf://datasets/ORG/NAME[@REVISION]``, or what ``read_items`` returned, which may be narrowed
+            already.
         config: Name of the config; may be left out where there is one.
 
     Returns:
@@ -21,6 +24,8 @@ def items_of(items: Path | str | ItemsFolder, config: str | None = None) -> Item
     Raises:
         TableError: The folder is not whole, has no such config, or has several and none is named.
     """
+    if isinstance(items, str) and items.startswith(SCHEME):
+        items = items_folder(items)
     folder = items if isinstance(items, ItemsFolder) else read_items(items)
     there = folder.items["config"].unique(maintain_order=True).to_list()
     if config is not None:
