@@ -99,6 +99,16 @@ def _base_model(config: dict[str, Any], given: str | None, run: Path) -> str:
     return found
 
 
+def without_local_places(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings less those that are places on this machine, which say who works where.
+
+    Example:
+        >>> without_local_places({"lr": 1e-4, "output_dir": "/home/ann/runs"})
+        {'lr': 0.0001}
+    """
+    return {name: value for name, value in settings.items() if not (isinstance(value, str) and _LOCAL.match(value))}
+
+
 def _copied_json(source: Path, target: Path) -> list[str]:
     """Copy a JSON file of the tokenizer less the places on this machine; says what was left out."""
     content = _json_object(source, f"{source}: not there any more.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from dfar_toolkit.errors import HubError
 
@@ -19,6 +21,7 @@ _T = TypeVar("_T")
 _WAIT: Final = 90.0  # seconds: the longest wait that a Hub may ask for
 _PASSING: Final = (408, 425, 429, 500, 502, 503, 504)
 _TOKEN: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|(?i:bearer)\s+\S+")
+_SHORTEST: Final = 6  # characters of a token
 _WORDS: Final = {
     401: "the Hub does not know who you are; log in with `hf auth login`, or set HF_TOKEN",
     403: "your token may not do this; it needs write access to this namespace",
@@ -49,7 +52,11 @@ def connect(*, endpoint: str | None = None, token: str | None = None, patience: 
 
     Returns:
         The client. Its timeouts hold for every request of this process that goes through ``huggingface_hub``.
+
+    Raises:
+        HubError: The address is none of a Hub.
     """
+    _check_endpoint(endpoint or os.environ.get("HF_ENDPOINT") or "https://huggingface.co")  # their import reads it
     import httpx2
     from huggingface_hub import HfApi, set_client_factory
     from huggingface_hub.utils import logging
@@ -75,6 +82,19 @@ def connect(*, endpoint: str | None = None, token: str | None = None, patience: 
     return HfApi(endpoint=endpoint, token=token, library_name="dfar-toolkit")
 
 
+def _check_endpoint(endpoint: str) -> None:
+    """Refuse an address that no request could go to, or that holds a password, which messages and cards would show."""
+    try:
+        parts = urlsplit(endpoint)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        secret = "@" in parts.netloc
+    except ValueError:
+        right, secret = False, "@" in endpoint
+    if secret or not right:
+        found = "one with a name or password in it" if secret else repr(without_token(endpoint)[:80])
+        raise HubError(f"HF_ENDPOINT: wanted the address of a Hub, such as https://huggingface.co, found {found}.")
+
+
 def _no_endless_wait(response: httpx2.Response) -> None:
     """Stop where the client would silently sleep as long as it is told, or ask for ever."""
     wait = asked_to_wait_in(response.headers) if response.status_code in _PASSING else None
@@ -93,7 +113,8 @@ def without_token(text: str) -> str:
         >>> without_token("got hf_abcdefghijklmnop from Bearer xyz")
         'got *** from ***'
     """
-    return _TOKEN.sub("***", text)
+    own = os.environ.get("HF_TOKEN", "").strip()  # a Hub of one's own may give tokens of another shape
+    return _TOKEN.sub("***", text.replace(own, "***") if len(own) >= _SHORTEST else text)
 
 
 @contextmanager
@@ -141,7 +162,11 @@ def explained(error: BaseException) -> str | None:
     error = _underlying(error)
     if isinstance(error, httpx2.TimeoutException):
         return "the Hub did not answer in time; try again later"
-    if isinstance(error, httpx2.TransportError):
+    if isinstance(error, httpx2.TooManyRedirects):
+        return "the Hub, or a proxy before it, sends in a circle; look at HF_ENDPOINT and the proxy"
+    if isinstance(error, httpx2.DecodingError):
+        return "the Hub answered with something that the client cannot read; try again later"
+    if isinstance(error, (httpx2.TransportError, httpx2.InvalidURL)):
         return f"the connection failed ({type(error).__name__}: {without_token(str(error)) or 'no reason given'})"
     if isinstance(error, OfflineModeIsEnabled):
         return "this needs the network, and HF_HUB_OFFLINE is set"

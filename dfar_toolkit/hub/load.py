@@ -56,10 +56,10 @@ def fetch_snapshot(
     Raises:
         HubError: No such set, the Hub cannot be reached, or a file differs from the manifest.
     """
-    from huggingface_hub import is_offline_mode
-
     how = patience or Patience()
     client = api or connect(patience=how)
+    from huggingface_hub import is_offline_mode
+
     fetching = _Fetching(client, at.repo_id, how, offline or is_offline_mode())
     commit, notes = _pinned(fetching, at)
     fetching.commit = commit

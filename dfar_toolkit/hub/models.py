@@ -11,13 +11,14 @@ from typing import Any, Final, NamedTuple
 
 from dfar_toolkit.errors import HubError, TableError
 from dfar_toolkit.files.digest import file_digest
-from dfar_toolkit.hub.adapter_folder import Adapter, stage_adapter
+from dfar_toolkit.hub.adapter_folder import CONFIG, Adapter, stage_adapter, without_local_places
 from dfar_toolkit.hub.addresses import Address, address
+from dfar_toolkit.hub.connection import without_token
 from dfar_toolkit.hub.file_names import git_blob_id
 from dfar_toolkit.hub.model_card import RUN, SCORES, ModelFacts, is_untouched, read_scores, render_model_card
 from dfar_toolkit.hub.one_commit import Committed, commit_plan
 from dfar_toolkit.hub.plan import LocalFile, Plan, plan
-from dfar_toolkit.hub.publish import Published, PublishOptions, check_visibility
+from dfar_toolkit.hub.publish import Published, PublishOptions, check_name, check_visibility
 from dfar_toolkit.hub.repository import Repository
 from dfar_toolkit.hub.verify import verify_files
 
@@ -75,7 +76,7 @@ def publish_model(
         TableError: The folder holds no adapter that can be published.
     """
     tell, about = progress or (lambda _: None), about or ModelOptions()
-    address(repo.repo_id)
+    check_name(repo.repo_id)
     with TemporaryDirectory(prefix="dfar-model-") as scratch:
         folder = Path(scratch)
         adapter = stage_adapter(run, folder, base_model=about.base_model)
@@ -83,6 +84,7 @@ def publish_model(
         if options.public and facts.licence == "unknown":
             raise HubError(f"{run}: the licence of the model is unknown; a public one needs it: --licence NAME.")
         card = render_model_card(adapter, facts)
+        _check_no_token(run, {CARD: card, CONFIG: (folder / CONFIG).read_text(encoding="utf-8")})
         (folder / CARD).write_text(card, encoding="utf-8")
         files = {name: _local_file(folder, name) for name in sorted([*adapter.files, CARD])}
         tell(f"asking for {repo.repo_id}")
@@ -124,6 +126,14 @@ def publish_model(
         return PublishedModel(published, adapter, card)
 
 
+def _check_no_token(run: Path, texts: dict[str, str]) -> None:
+    """Refuse settings that hold a token: trainers write down whatever they were called with."""
+    for name, text in texts.items():
+        if without_token(text) != text:
+            told = f"{RUN}, {SCORES} or an option" if name == CARD else name
+            raise TableError(f"{run}: {told} holds something that looks like a token; take it out before publishing.")
+
+
 def _local_file(folder: Path, name: str) -> LocalFile:
     place = folder / name
     return LocalFile(name, place, place.stat().st_size, file_digest(place), git_blob_id(place))
@@ -161,7 +171,7 @@ def _facts(run: Path, repo_id: str, about: ModelOptions) -> ModelFacts:
         data_digest=str(data.get("content_digest") or ""),
         licence=(about.licence or str(noted.get("licence") or "unknown")).lower(),
         labels=tuple(map(str, labels)) if isinstance(labels, list) else (),
-        settings=settings if isinstance(settings, dict) else None,
+        settings=without_local_places(settings) if isinstance(settings, dict) else None,
         scores=read_scores(about.scores if about.scores is not None else run / SCORES),
         intended_use=about.intended_use,
     )

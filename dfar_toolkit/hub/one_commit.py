@@ -68,7 +68,7 @@ def commit_plan(
             if stale:
                 raise HubError(f"{doing}: somebody has committed since; nothing was published; run again.") from None
             if attempt == repo.patience.tries:
-                said = explained(error) or without_token(str(error).splitlines()[0])[:200]
+                said = explained(error) or without_token((str(error).splitlines() or [type(error).__name__])[0])[:200]
                 raise HubError(f"{doing}: {said}, {attempt} times; nothing was published, run again.") from None
             repo.sleep(repo.patience.pause * 2 ** (attempt - 1))
         else:

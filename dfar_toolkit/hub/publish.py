@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dfar_toolkit.errors import HubError
+from dfar_toolkit.errors import HubError, TableError
 from dfar_toolkit.files.items import read_manifest
 from dfar_toolkit.files.swap import MANIFEST
 from dfar_toolkit.hub.addresses import Address, address, is_commit
@@ -173,7 +173,10 @@ def publish(folder: Path, repo: Repository, options: PublishOptions, *, progress
             url = f"{url}/discussions/{made.pull_request.rpartition('/')[2]}"
     tell(f"reading commit {made.sha[:8]} back")
     verified = _read_back(repo, folder, made.sha)
-    tagged = repo.set_tag(options.tag, made.sha) if options.tag else False
+    try:
+        tagged = repo.set_tag(options.tag, made.sha) if options.tag else False
+    except HubError as error:
+        raise HubError(f"{error} Commit {made.sha} is there, read back and whole; it only lacks the tag.") from None
     return Published(
         repo.repo_id, options.public, found, url, made.sha, found.changes, created, options.tag, tagged,
         made.pull_request, verified,
@@ -286,7 +289,11 @@ def _read_back(repo: Repository, folder: Path, commit: str) -> Verified:
     Raises:
         HubError: It differs; the commit is there, but it is not tagged.
     """
-    found = verify(Address(repo.repo_id, commit), against=folder, api=repo.api, patience=repo.patience)
+    stands = "The commit was made, no tag was set; run again to compare once more."
+    try:
+        found = verify(Address(repo.repo_id, commit), against=folder, api=repo.api, patience=repo.patience)
+    except TableError as error:  # the folder was whole a moment ago
+        raise HubError(f"{folder} changed while it was published: {error} {stands}") from None
     if not found.same:
-        raise HubError(f"{found.verdict}. The commit was made, no tag was set; run again to compare once more.")
+        raise HubError(f"{found.verdict}. {stands}")
     return found

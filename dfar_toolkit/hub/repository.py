@@ -53,7 +53,10 @@ class Repository:
         Raises:
             HubError: There is no token, or nobody has it.
         """
-        found = self.ask("asking the Hub who you are", lambda: dict(self.api.whoami()))
+        doing = "asking the Hub who you are"
+        found: object = self.ask(doing, self.api.whoami)
+        if not isinstance(found, dict):
+            raise HubError(f"{doing}: it answered with something that is no account; try again later.")
         return str(found.get("name", ""))
 
     def private(self) -> bool | None:

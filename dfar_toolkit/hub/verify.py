@@ -20,6 +20,7 @@ from dfar_toolkit.hub.connection import Patience, connect
 from dfar_toolkit.hub.file_names import listed_files
 from dfar_toolkit.hub.fresh_bytes import FileFact, FreshBytes
 from dfar_toolkit.hub.remote_tree import RemoteFile, remote_files
+from dfar_toolkit.hub.strange_tables import strange_tables
 from dfar_toolkit.hub.table_changes import table_changes
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def verify(
         TableError: The local folder is not whole.
     """
     how = patience or Patience()
-    local = read_items(against) if against is not None else None
+    with strange_tables(against or ""):
+        local = read_items(against) if against is not None else None
     client = api or connect(patience=how)
 
     def compared(commit: str, tree: Mapping[str, RemoteFile]) -> Verified:
@@ -259,8 +261,9 @@ def _tables(folder: Path, remote: dict[str, Any] | None, local: ItemsFolder | No
     if remote is None:  # the folder's own stands in for it
         write_json(folder, MANIFEST, manifest)
     try:
-        tables = _tables_of(read_items(folder, verify=False))
-    except (TableError, pl.exceptions.PolarsError, OSError, KeyError, TypeError) as error:
+        with strange_tables(folder):
+            tables = _tables_of(read_items(folder, verify=False))
+    except (TableError, OSError) as error:
         said = str(error).replace(f"{folder}/", "").splitlines()[0]
         return [_frame([_row("table", _table_name(k), "unreadable", column=said) for k in digests])]
     ours = _tables_of(local) if local is not None else None

@@ -12,6 +12,7 @@ from dfar_toolkit.files.items import read_items
 from dfar_toolkit.files.swap import settle
 from dfar_toolkit.hub.addresses import SCHEME, address, names_repository
 from dfar_toolkit.hub.load import fetch_snapshot
+from dfar_toolkit.hub.strange_tables import strange_tables
 from dfar_toolkit.markup import one_line
 
 
@@ -36,7 +37,8 @@ def load(
         HubError: There is no such set, the Hub cannot be reached, or a file is not what was published.
     """
     folder = items_folder(source, revision=revision, offline=offline)
-    items = read_items(folder, verify=not _is_remote(source))
+    with strange_tables(source):
+        items = read_items(folder, verify=not _is_remote(source))
     return items.items if config is None else items.of_config(config).items
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.hub.addresses import SCHEME
+from dfar_toolkit.hub.strange_tables import strange_tables
 from dfar_toolkit.journeys.load import items_folder
 
 
@@ -26,7 +27,8 @@ def items_of(items: Path | str | ItemsFolder, config: str | None = None) -> Item
     """
     if isinstance(items, str) and items.startswith(SCHEME):
         items = items_folder(items)
-    folder = items if isinstance(items, ItemsFolder) else read_items(items)
+    with strange_tables(str(items) if not isinstance(items, ItemsFolder) else items.path):
+        folder = items if isinstance(items, ItemsFolder) else read_items(items)
     there = folder.items["config"].unique(maintain_order=True).to_list()
     if config is not None:
         return folder.of_config(config)

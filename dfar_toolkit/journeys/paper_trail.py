@@ -25,7 +25,9 @@ from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.files.swap import MANIFEST
 from dfar_toolkit.hub.connection import without_token
+from dfar_toolkit.hub.plan import local_files
 from dfar_toolkit.hub.publish import TRAIL
+from dfar_toolkit.hub.strange_tables import strange_tables
 from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import OutputsOptions, read_runs
 from dfar_toolkit.markup import md_code
@@ -114,7 +116,9 @@ def paper_trail(
     Raises:
         TableError: A file cannot be read, is about items that the folder does not have, or holds something secret.
     """
-    whole = read_items(folder)
+    local_files(folder)  # a link or a name that leads out of the folder would be copied, and published
+    with strange_tables(folder):
+        whole = read_items(folder)
     about = items_of(whole, config)
     protocols = [path for path in given if path.suffix.lower() in (".yaml", ".yml")]
     judged = [path for path in given if path not in protocols and _is_judgements(path)]

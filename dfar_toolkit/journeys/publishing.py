@@ -18,6 +18,7 @@ from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import read_items
 from dfar_toolkit.hub.gate import GateFinding, accepted, cell_findings, check_gate, licence_findings
 from dfar_toolkit.hub.publish import ACCEPTABLE, Published, PublishOptions, publish
+from dfar_toolkit.hub.strange_tables import strange_tables
 
 if TYPE_CHECKING:
     from dfar_toolkit.hub.rehearse import Rehearsed
@@ -90,6 +91,14 @@ def gate_findings(
         ValueError: ``accept`` names something that is no finding.
     """
     check_accepted(accept)
+    with strange_tables(folder):
+        return _gate_findings(folder, public=public, accept=accept, allow_small_cells=allow_small_cells)
+
+
+def _gate_findings(
+    folder: Path, *, public: bool, accept: Collection[str], allow_small_cells: bool
+) -> list[GateFinding]:
+    """The findings of a folder, those that stop first."""
     read = read_items(folder)
     manifest = read.manifest
     stands = {*manifest["audit"].get("accepted", ()), *accept} & {*SEVERITIES, *ON_DEMAND}
