@@ -29,6 +29,7 @@ from dfar_toolkit.scoring.soft_part import (
 )
 from dfar_toolkit.tables import HUMAN_RUN
 
+_LONGEST: Final = ("calibration", "soft", "ceiling", "reasons", "people")  # parts that take longest, begun first
 _SIDE_BY_SIDE: Final = 50_000  # items from which parts are computed in threads
 
 
@@ -165,12 +166,9 @@ def _one_run(
         work["soft"] = lambda: soft_rows(pairs, ordered=ordered, **how)
         work["calibration"] = lambda: calibration_rows(pairs, part, options, **how)
     asked = [name for name in PARTS if name in wanted and name in work]
-    tables = _done([work[name] for name in asked], many=len(part) > _SIDE_BY_SIDE)
-    return [
-        in_columns(table, part=name, subset=subset.name, run=run)
-        for name, table in zip(asked, tables, strict=True)
-        if table is not None
-    ]
+    tables = _done({name: work[name] for name in asked}, many=len(part) > _SIDE_BY_SIDE)
+    found = [(name, tables[name]) for name in asked]
+    return [in_columns(t, part=name, subset=subset.name, run=run) for name, t in found if t is not None]
 
 
 def _ceilings(
@@ -187,9 +185,11 @@ def _ceilings(
     )
 
 
-def _done(work: list[Callable[[], pl.DataFrame | None]], *, many: bool) -> list[pl.DataFrame | None]:
+def _done(work: Mapping[str, Callable[[], pl.DataFrame | None]], *, many: bool) -> dict[str, pl.DataFrame | None]:
     """Every part's table; of many items side by side, as most of the time goes into numpy, which lets others run."""
     if not many:
-        return [compute() for compute in work]
+        return {name: compute() for name, compute in work.items()}
+    longest_first = sorted(work, key=lambda name: _LONGEST.index(name) if name in _LONGEST else len(_LONGEST))
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda compute: compute(), work))
+        running = {name: pool.submit(work[name]) for name in longest_first}
+        return {name: each.result() for name, each in running.items()}

@@ -207,7 +207,8 @@ def _shares(name: str, shares: Floats | None, votes: Floats | None) -> Floats:
         if (given != np.rint(given)).any():
             raise TableError(f"{name}: counts must be whole numbers of votes; give shares as gold instead.")
         total = votes.sum(axis=1, keepdims=True)
-        of_votes: Floats = np.divide(votes, total, out=np.full_like(votes, np.nan), where=total > 0)
+        with np.errstate(invalid="ignore"):  # nobody's votes have no shares: 0 / 0 is nan
+            of_votes: Floats = votes / total
         if shares is None:
             return of_votes
         apart = np.abs(of_votes - shares) > _ROUNDING  # nan on either side is not
