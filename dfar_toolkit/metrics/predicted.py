@@ -97,14 +97,19 @@ def _by_order(given: pl.DataFrame) -> list[pl.DataFrame]:
     """Rows by the order of options that they came in; nearly always there is one order."""
     if not len(given):
         return []
-    first = given["options"][0]
-    order = None if first is None else first.to_list()
-    if given["options"].null_count() == len(given):
+    order = _first_order(given)
+    if given.select(pl.col("options").null_count()).item() == len(given):
         return [given]
     same = pl.col("options").eq_missing(pl.lit(order, dtype=pl.List(pl.String)))
     if given.select(same.all()).item():
         return [given]
     return given.partition_by("options", maintain_order=True)
+
+
+def _first_order(given: pl.DataFrame) -> list[str] | None:
+    """The options of the first row, without writing out a column that repeats one list."""
+    row = given.select(pl.col("options").first()).row(0)
+    return None if row[0] is None else list(row[0])
 
 
 _SCHEMA: Final = {
@@ -118,8 +123,8 @@ _SCHEMA: Final = {
 
 def _as_given(part: pl.DataFrame, options: Sequence[str], label_map: Mapping[str, str] | None) -> pl.DataFrame | None:
     """The rows with their lists as they are, where those are in the order of ours and complete; None elsewhere."""
-    own, probs = part["options"][0], part["label_probs"]
-    named = list(own) if own is not None else list(options)
+    own, probs = _first_order(part), part["label_probs"]
+    named = list(options) if own is None else own
     if [(label_map or {}).get(name, name) for name in named] != list(options) or not named:
         return None
     if not (probs.list.len() == len(named)).all() or probs.explode().null_count():
