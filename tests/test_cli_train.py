@@ -126,6 +126,33 @@ def test_a_classifier_from_items_to_scores(dfar: Dfar, models: Path, demo: Path,
     assert scored(dfar, answers, items)["n"] == 58
 
 
+@needs_models
+@pytest.mark.parametrize("head", ["classifier", "language-model"])
+def test_labels_are_learned_under_the_names_of_another_set(
+    dfar: Dfar, models: Path, demo: Path, tmp_path: Path, head: str
+) -> None:
+    items, out, answers = demo / "items", tmp_path / "run", tmp_path / "answers"
+    of_head = {"classifier": ("bert", "soft"), "language-model": ("llama", "L+R")}[head]
+    run = dfar("train", "--as", head, "--model", models / of_head[0], "--items", items, "--objective", of_head[1],
+               "--set", "epochs=1", "--map", "unethical=hate speech,ethical=none", "--device", "cpu",
+               "--out", out)  # fmt: skip
+    assert run.code == 0, run.err
+    assert "labels renamed: unethical -> hate speech, ethical -> none" in run.err
+    said = json.loads((out / "run.json").read_text())
+    assert said["options"] == said["labels"] == ["none", "hate speech"]
+    assert said["decides"]["label_map"] == {"ethical": "none", "unethical": "hate speech"}
+    (line,) = [line for line in run.err.splitlines() if "next: " in line]
+    words = shlex.split(line.partition("next: dfar ")[2].replace("FOLDER", str(answers)))
+    assert words[words.index("--map") + 1] == "none=ethical,hate speech=unethical"
+    asked = dfar(*words, "--device", "cpu", "--limit", 12, *(("--max-new-tokens", 4) if head != "classifier" else ()))
+    assert asked.code == 0, asked.err
+    assert set(pl.read_parquet(answers / "outputs.parquet")["label"].drop_nulls()) <= {"ethical", "unethical"}
+    assert scored(dfar, answers, items)["n"] == 58
+    plain = dfar("train", "--as", head, "--model", models / of_head[0], "--items", items, "--objective", of_head[1],
+                 "--set", "epochs=1", "--device", "cpu", "--out", out)  # fmt: skip
+    refused(plain, "holds a training run with other settings", "label_map")
+
+
 def test_a_classical_model_answers_when_it_is_trained(dfar: Dfar, demo: Path, tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the extra models (scikit-learn) is not installed")
     items, out = demo / "items", tmp_path / "run"
@@ -225,6 +252,10 @@ def test_the_leak_is_said_when_it_is_learned(dfar: Dfar, tmp_path: Path) -> None
         (("--evaluation", "tset"), ("no split 'tset'; there are train, test",), 1),
         (("--settings", "absent.yaml"), ("absent.yaml",), 1),
         (("--config", "other"), ("other",), 1),
+        (("--track", "tensorbord"), ("unknown tracker 'tensorbord'", "tensorboard, wandb, trackio"), 1),
+        (("--map", "unethical"), ("--map wants pairs such as wrong=unethical,fine=ethical, found 'unethical'",), 2),
+        (("--map", "unethical=a,unethical=b"), ("--map gives two names for 'unethical'",), 2),
+        (("--map", "unetical=hate"), ("--map renames 'unetical'", 'Is it "unethical"?'), 1),
     ],
 )
 def test_mistakes_are_one_line(
@@ -243,6 +274,7 @@ def test_mistakes_are_one_line(
         ("svm", ("--set", "trees=x"), "trees must be a whole number, found 'x'"),
         ("svm", ("--objective", "L"), "unknown setting 'objective'"),
         ("svm", ("--as", "ranker"), "leave out --as ranker"),
+        ("svm", ("--map", "unethical=hate"), "leave out --map"),
     ],
 )
 def test_mistakes_about_classical_models(

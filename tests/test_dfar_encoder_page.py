@@ -19,9 +19,25 @@ def found() -> dict[str, Any]:
     return content
 
 
-def test_the_page_is_what_the_script_writes(found: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def rates() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / "dfar_encoder_rate.json").read_text())
+    return content
+
+
+def test_the_page_is_what_the_script_writes(found: dict[str, Any], rates: dict[str, Any]) -> None:
     script = runpy.run_path(str(ROOT / "benchmarks" / "dfar_encoder_page.py"))
-    assert PAGE.read_text(encoding="utf-8") == script["page"](found)
+    assert PAGE.read_text(encoding="utf-8") == script["page"](found, rates)
+
+
+def test_the_rate_is_the_one_that_the_development_split_picks(found: dict[str, Any], rates: dict[str, Any]) -> None:
+    best = max(rates["rates"], key=lambda row: (row["accuracy"], -row["log_loss"]))
+    assert best["rate"] == rates["picked"] == rates["default"] == found["settings"]["learning_rate"]
+    assert [row["rate"] for row in rates["rates"]] == [1e-4, 3e-4, 1e-3]
+    assert rates["learned"] + rates["development"] == found["items"]["clean"]["learned"]
+    for row in rates["rates"]:
+        hits = row["accuracy"] * rates["development"]
+        assert hits == pytest.approx(round(hits), abs=1e-6)
 
 
 def test_the_numbers_are_of_the_same_items(found: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from dfar_toolkit.cli.model_options import Device, Revision, TrustCode, one_run_folder
-from dfar_toolkit.cli.options import Config, Json
+from dfar_toolkit.cli.options import Config, Json, parsed_label_map
 from dfar_toolkit.cli.printing import print_json, print_table, say, usage
 from dfar_toolkit.cli.progress_bar import progress_bar
 
@@ -63,6 +64,16 @@ def train(
     keep_leaked: Annotated[
         bool, typer.Option("--keep-leaked", help="Learn items that stand in the evaluation too, as published results.")
     ] = False,
+    map_labels: Annotated[
+        str | None,
+        typer.Option("--map", help="Learn labels under other names: unethical=hate_speech,ethical=no_hate_speech."),
+    ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--track", help="Tell tensorboard, wandb or trackio too, where it is installed (repeat for more)."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything drawn.")] = 0,
     revision: Revision = None,
     device: Device = "auto",
@@ -91,6 +102,7 @@ def train(
         head=cast("Any", head), settings=given, train=split, evaluation=_unseen(evaluation),
         development=_share(dev), keep_leaked=keep_leaked, config=config, seed=seed,
         loading=ModelSettings(revision=revision, device=device, trust_remote_code=trust_remote_code), fresh=fresh,
+        label_map=parsed_label_map(map_labels), track=tuple(track or ()),
     )  # fmt: skip
     place = items if items.startswith("hf://") else Path(items)
     try:
@@ -109,7 +121,7 @@ def train(
         return
     print_table(list(row), [list(row.values())])
     if trained.kind == "model":
-        asked = "".join(f" {word}" for word in predict_options(trained.report))
+        asked = "".join(f" {shlex.quote(word)}" for word in predict_options(trained.report))
         say(f"next: dfar predict --model {out} --items {items}{asked} --out FOLDER")
     elif options.evaluation:
         say(f"next: dfar score {out} --items {items}")

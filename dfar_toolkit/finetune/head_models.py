@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -99,6 +99,31 @@ def head_parts(model: Any) -> list[str]:
     """
     body = model.base_model_prefix
     return [name for name, part in model.named_children() if name != body and any(True for _ in part.parameters())]
+
+
+def all_weights_used(model: Any, text: Mapping[str, Sequence[int]]) -> bool:
+    """Whether the output of a text hangs on every weight that is trained, as several processes need to know.
+
+    Args:
+        model: A transformers or peft model with a head.
+        text: Its inputs, not padded.
+    """
+    import torch
+
+    was, device = model.training, next(iter(model.parameters())).device
+    try:
+        model.eval()
+        logits = model(**{name: torch.tensor([list(ids)], device=device) for name, ids in text.items()}).logits
+    finally:
+        model.train(was)
+    seen, open_nodes = set(), [logits.grad_fn]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            open_nodes += [before for before, _ in node.next_functions]
+    reached = {id(node.variable) for node in seen if hasattr(node, "variable")}
+    return all(id(weight) in reached for weight in model.parameters() if weight.requires_grad)
 
 
 def save_head(found: HeadModel, folder: Path) -> None:

@@ -19,6 +19,7 @@ FORMAT_VERSION: Final = 1
 RUN: Final = "run.json"
 BEGUN: Final = "training.json"
 CHECKPOINTS: Final = "checkpoints"
+TENSORBOARD: Final = "tensorboard"
 _NUMBERED: Final = re.compile(r"checkpoint-(\d+)")
 _SHOWN: Final = 3
 # Files of a run: our own, weights with their settings, the tokenizer.
@@ -53,7 +54,7 @@ def begin_training(folder: Path, decides: Mapping[str, Any]) -> dict[str, Any] |
         if differing:
             raise TableError(
                 f"{folder}: holds a training run with other settings ({', '.join(differing)})"
-                f"{_changed(found['decides'].get('settings'), wanted.get('settings'))}. Give another --out, or --fresh "
+                f"{_changed(found['decides'], wanted)}. Give another --out, or --fresh "
                 "to delete that run and begin anew."
             )
         return found if name == RUN else None
@@ -105,9 +106,9 @@ def delete_training(folder: Path) -> None:
         raise TableError(f"{folder}: wanted the folder of a training to begin anew, found none; nothing was touched.")
     remove_temporaries(folder)
     paths = sorted(folder.iterdir())
-    checkpoints = folder / CHECKPOINTS
+    checkpoints, kept = folder / CHECKPOINTS, [folder / CHECKPOINTS, folder / TENSORBOARD]
     inside = sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []
-    others = [path for path in paths if path != checkpoints and (path.is_dir() or not _OURS.fullmatch(path.name))]
+    others = [path for path in paths if path not in kept and (path.is_dir() or not _OURS.fullmatch(path.name))]
     others += [path for path in inside if not _NUMBERED.fullmatch(path.name)]
     if others:
         raise TableError(
@@ -115,11 +116,12 @@ def delete_training(folder: Path) -> None:
             "them, or give another --out. Nothing was deleted."
         )
     with in_words(folder):
-        if checkpoints.is_dir():
-            shutil.rmtree(checkpoints)
+        for place in kept:
+            if place.is_dir():
+                shutil.rmtree(place)
         # What says that the folder is ours goes last: a kill leaves something that can be deleted again.
         for path in sorted(paths, key=lambda each: each.name in (RUN, BEGUN)):
-            if path != checkpoints:
+            if path not in kept:
                 path.unlink(missing_ok=True)
 
 
@@ -134,13 +136,26 @@ def leave_nothing(folder: Path) -> None:
             delete_training(folder)
 
 
-def _changed(old: Any, new: Any) -> str:
-    """The first settings that differ, in words."""
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The first settings that differ, in words; of a model whose files are others, that."""
+    said = _differing(old.get("settings"), new.get("settings"))
+    before, now = (_marks(each.get("model")) for each in (old, new))
+    if before and now and before != now:
+        said.insert(0, "the model's files are not those that it began with")
+    return f": {', '.join(said[:_SHOWN])}{', ...' if len(said) > _SHOWN else ''}" if said else ""
+
+
+def _marks(model: Any) -> dict[str, Any]:
+    """What tells the files of a model from others of the same name."""
+    said = model.items() if isinstance(model, dict) else ()
+    return {name: value for name, value in said if name.endswith(("_fingerprint", "_commit"))}
+
+
+def _differing(old: Any, new: Any) -> list[str]:
     if not (isinstance(old, dict) and isinstance(new, dict)):
-        return ""
+        return []
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    said = [f"{name} is {old.get(name)} there, {new.get(name)} now" for name in names[:_SHOWN]]
-    return f": {', '.join(said)}{', ...' if len(names) > _SHOWN else ''}" if said else ""
+    return [f"{name} is {old.get(name)} there, {new.get(name)} now" for name in names]
 
 
 def read_training(path: Path) -> dict[str, Any] | None:
@@ -166,12 +181,35 @@ def last_checkpoint(folder: Path) -> Path | None:
     Args:
         folder: The folder of the run.
     """
-    found: list[tuple[int, Path]] = []
-    for path in (folder / CHECKPOINTS).glob("checkpoint-*"):
-        number = _NUMBERED.fullmatch(path.name)
-        if number and (path / "trainer_state.json").is_file():  # the last file that the trainer writes
-            found.append((int(number[1]), path))
-    return max(found)[1] if found else None
+    return max((path for path in _checkpoints(folder) if _is_whole(path)), key=_step, default=None)
+
+
+def torn_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints that a kill left half-written after the last whole one.
+
+    Args:
+        folder: The folder of the run.
+    """
+    whole = last_checkpoint(folder)
+    later = (path for path in _checkpoints(folder) if whole is None or _step(path) > _step(whole))
+    return sorted(later, key=_step)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [path for path in (folder / CHECKPOINTS).glob("checkpoint-*") if _NUMBERED.fullmatch(path.name)]
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """The trainer's own state is what it writes last."""
+    try:
+        said = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("global_step") == _step(checkpoint)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:

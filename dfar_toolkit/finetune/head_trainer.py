@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from dfar_toolkit.errors import EngineError
+from dfar_toolkit.finetune.early_stopping import is_over, patience
 from dfar_toolkit.finetune.head_batches import EncodedExamples, HeadCollator, LengthGroupedOrder
 from dfar_toolkit.finetune.head_settings import HeadSettings
 from dfar_toolkit.finetune.training_log import LogFile
@@ -76,7 +77,7 @@ def make_trainer(
         The trainer.
     """
     import torch
-    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
+    from transformers import PrinterCallback, Trainer, TrainerCallback
 
     class HeadTrainer(Trainer):  # type: ignore[misc, unused-ignore]
         """Mean loss over the items of a step, over all passes and processes."""
@@ -127,6 +128,18 @@ def make_trainer(
             loss = each.sum() / count
             return (loss, found) if return_outputs else loss
 
+        def _run_epoch(self, *given: Any, **more: Any) -> None:
+            if not is_over(self):
+                super()._run_epoch(*given, **more)  # type: ignore[no-untyped-call, unused-ignore]
+
+        def _save_checkpoint(self, model: Any, trial: Any) -> None:
+            # Before the trainer's own state, whose presence says that the checkpoint is whole.
+            if self.learned and self.args.should_save:
+                place = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}" / CONCENTRATION
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(json.dumps({"log_concentration": self.log_concentration.item()}), encoding="utf-8")
+            super()._save_checkpoint(model, trial)
+
         def create_optimizer(self, model: Any = None) -> Any:
             made = super().create_optimizer(model)
             if self.learned:
@@ -146,7 +159,7 @@ def make_trainer(
             return measures
 
     class Watcher(TrainerCallback):  # type: ignore[misc, unused-ignore]
-        """Keeps the learned concentration with each checkpoint and alike in all processes; adds lines to the log."""
+        """Keeps the learned concentration alike in all processes; adds lines to the log."""
 
         def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             if trainer.learned and args.world_size > 1:
@@ -155,11 +168,6 @@ def make_trainer(
 
         def on_optimizer_step(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             trainer.log_concentration.grad = None  # the trainer clears the model's gradients only
-
-        def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            if trainer.learned and args.should_save:
-                place = Path(args.output_dir) / f"checkpoint-{state.global_step}" / CONCENTRATION
-                place.write_text(json.dumps({"log_concentration": trainer.log_concentration.item()}), encoding="utf-8")
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
             if not math.isfinite((logs or {}).get("loss", 0.0)):
@@ -174,7 +182,7 @@ def make_trainer(
 
     watching: list[Any] = [Watcher(), *callbacks]
     if settings.patience is not None and development is not None:
-        watching.append(EarlyStoppingCallback(early_stopping_patience=settings.patience))
+        watching.append(patience(settings.patience))
     features = examples.features()
     trainer = HeadTrainer(
         model=model, args=arguments, train_dataset=features, callbacks=watching,
@@ -208,4 +216,5 @@ def training_arguments(settings: HeadSettings, checkpoints: Path, *, watched: bo
         logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, remove_unused_columns=False, label_names=[],
         use_cpu=settings.device == "cpu", bf16=settings.precision == "bf16",
         dataloader_pin_memory=settings.device != "cpu", restore_callback_states_from_checkpoint=True,
+        ddp_find_unused_parameters=False,
     )  # fmt: skip

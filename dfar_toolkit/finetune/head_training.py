@@ -24,7 +24,7 @@ from dfar_toolkit.errors import EngineError
 from dfar_toolkit.finetune.classifier_data import Floats, HeadExamples, Text, Votes
 from dfar_toolkit.finetune.finite_weights import check_finite
 from dfar_toolkit.finetune.head_batches import encode_examples
-from dfar_toolkit.finetune.head_models import HeadModel, head_model, save_head
+from dfar_toolkit.finetune.head_models import HeadModel, all_weights_used, head_model, save_head
 from dfar_toolkit.finetune.head_runs import CHECKPOINTS, begin_training, finish_training, last_checkpoint
 from dfar_toolkit.finetune.head_settings import HeadSettings
 from dfar_toolkit.finetune.head_trainer import CONCENTRATION, make_trainer, training_arguments
@@ -128,6 +128,9 @@ def train_head(
     arguments = training_arguments(settings, out / CHECKPOINTS, watched=development is not None)
     with arguments.main_process_first(local=False):
         ended = begin_training(out, decides)
+    if arguments.world_size > 1:
+        shortest = min((text for row in encoded.rows for text in row), key=lambda text: len(text["input_ids"]))
+        arguments.ddp_find_unused_parameters = not all_weights_used(found.model, shortest)
     if ended is not None:
         loaded = load_model(str(out), loading_of(settings))
         return TrainedHead(out, loaded.model, found.tokenizer, found.limit, ended, notes)

@@ -13,6 +13,7 @@ from dfar_toolkit.engines.batches import token_batches
 from dfar_toolkit.engines.device_memory import free_cached, out_of_memory
 from dfar_toolkit.engines.loaded import LoadedModel, ModelSettings
 from dfar_toolkit.engines.model_loading import load_model
+from dfar_toolkit.engines.without_gradients import without_gradients
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.finetune.classifier_data import Floats, Text, head_examples, texts_per_option, votes_of
 from dfar_toolkit.finetune.head_batches import Encoded, encode_texts, padded
@@ -205,8 +206,6 @@ def option_scores(loaded: LoadedModel, texts: Sequence[tuple[Text, ...]], *, bud
 
 def _scores(loaded: LoadedModel, rows: list[Encoded]) -> list[float]:
     """Scores of one batch; of halves of it where it does not fit the memory."""
-    import torch
-
     model = loaded.model
     config = model.config.get_text_config()
     known = config.pad_token_id
@@ -215,7 +214,7 @@ def _scores(loaded: LoadedModel, rows: list[Encoded]) -> list[float]:
     inputs = {key: values.to(model.device) for key, values in padded(rows, pad).items()}
     config.pad_token_id = pad
     try:
-        with torch.inference_mode():
+        with without_gradients(model):
             return list(model(**inputs).logits.float().reshape(-1).tolist())
     except (RuntimeError, MemoryError) as error:
         if len(rows) == 1 or not out_of_memory(error):

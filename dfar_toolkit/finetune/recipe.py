@@ -17,6 +17,7 @@ import polars as pl
 
 from dfar_toolkit.engines.loaded import LoadedModel, ModelSettings
 from dfar_toolkit.engines.model_device import cuda_devices
+from dfar_toolkit.engines.model_files import find_model
 from dfar_toolkit.engines.model_loading import load_model
 from dfar_toolkit.engines.quiet_loading import quiet_loading
 from dfar_toolkit.engines.token_ids import special_texts
@@ -27,12 +28,12 @@ from dfar_toolkit.finetune.development_scores import DevelopmentScores
 from dfar_toolkit.finetune.documents import documents_of
 from dfar_toolkit.finetune.examples import examples_of
 from dfar_toolkit.finetune.finite_weights import check_finite
-from dfar_toolkit.finetune.head_runs import CHECKPOINTS, begin_training, finish_training
+from dfar_toolkit.finetune.head_runs import CHECKPOINTS, begin_training, finish_training, last_checkpoint
 from dfar_toolkit.finetune.memory_advice import memory_advice
 from dfar_toolkit.finetune.settings import TrainSettings
 from dfar_toolkit.finetune.step_runner import StepRunner
 from dfar_toolkit.finetune.throughput import work_of
-from dfar_toolkit.finetune.trainer import last_checkpoint, make_trainer
+from dfar_toolkit.finetune.trainer import make_trainer
 from dfar_toolkit.finetune.training_log import LOG, read_log
 from dfar_toolkit.finetune.watching import Meter, training_log
 from dfar_toolkit.prompts.styles import load_style
@@ -43,6 +44,7 @@ _LEARNED: Final = (
 # What may be changed in a run that is gone on with, where the memory was too small: nothing but rounding and the draws
 # of dropout come of it.
 _BESIDE: Final = ("pass_tokens", "row_tokens", "checkpointing", "log_every")
+_FILES: Final = ("_fingerprint", "_commit")
 _NOT_KEPT: Final = ("training_args.bin", "README.md")  # of what libraries write beside the weights
 
 
@@ -100,12 +102,13 @@ def train(
     # 1. The folder: begun, gone on with, or whole already.
     deciding = {name: value for name, value in settings.as_json().items() if name not in _BESIDE}
     decides = {
-        "settings": deciding, "model": _named(model, loading), "options": list(options), "wording": wording,
+        "settings": deciding, "options": list(options), "wording": wording,
         "train_sha256": _digest(train_items), "development_sha256": None if dev_items is None else _digest(dev_items),
         **(facts or {}),
     }  # fmt: skip
     rank, processes = _place()
     with _first_process_first(loading, processes):
+        decides["model"] = _named(model, loading)
         ended = begin_training(out, decides)
     if ended is not None:
         return TrainedRun(out, None, ended)
@@ -140,7 +143,7 @@ def train(
     trainer = make_trainer(
         loaded, runner, settings, out / CHECKPOINTS, scores=scores, callbacks=[training_log(out, meter), *callbacks]
     )
-    checkpoint = last_checkpoint(out / CHECKPOINTS)
+    checkpoint = last_checkpoint(out)
     try:
         with quiet_loading(transformers):
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -177,10 +180,13 @@ def train(
 
 
 def _named(model: str | LoadedModel, loading: ModelSettings) -> dict[str, Any]:
-    """The model as it was asked for."""
+    """The model as it was asked for, and what tells its files from others of the same name."""
     if isinstance(model, LoadedModel):
-        return {"model": model.facts.get("model", "in memory")}
-    return {"model": model, "revision": loading.revision, "attention": loading.attention}
+        told = {name: value for name, value in model.facts.items() if name.endswith(_FILES)}
+        return {"model": model.facts.get("model", "in memory"), **told}
+    files = find_model(model, revision=loading.revision, code=loading.trust_remote_code)
+    told = {name: value for name, value in files.facts("model").items() if name.endswith(_FILES)}
+    return {"model": model, "revision": loading.revision, "attention": loading.attention, **told}
 
 
 def _digest(items: pl.DataFrame) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from dfar_toolkit.errors import EngineError
+from dfar_toolkit.finetune.head_runs import TENSORBOARD
 
 TRACKERS: Final[dict[str, tuple[str, ...]]] = {  # by their names, packages of which one is needed
     "tensorboard": ("tensorboard", "tensorboardX"),
@@ -44,13 +46,14 @@ def check_trackers(asked: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def tracker_callbacks(asked: Sequence[str]) -> list[Any]:
+def tracker_callbacks(asked: Sequence[str], folder: Path) -> list[Any]:
     """The callbacks of the trackers that were asked for.
 
     They go after the log's callback, whose numbers they then get, and the trainer's own ``report_to`` stays ``none``.
 
     Args:
         asked: As in :func:`check_trackers`.
+        folder: Of the run; TensorBoard's files go into its ``tensorboard``, as the checkpoints are deleted in the end.
 
     Returns:
         Callbacks for a transformers trainer.
@@ -65,7 +68,11 @@ def tracker_callbacks(asked: Sequence[str]) -> list[Any]:
 
     made: Any = transformers.integrations
     try:
-        return [kind() for kind in made.get_reporting_integration_callbacks(list(names))]
+        found = [kind() for kind in made.get_reporting_integration_callbacks(list(names))]
     except (ImportError, RuntimeError) as error:
         said = " ".join(str(error).split())[:200]
         raise EngineError(f"the tracker {', '.join(names)} cannot be used here: {said}") from error
+    for callback in found:
+        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
+            callback.logging_dir = str(folder / TENSORBOARD)
+    return found

@@ -5,7 +5,6 @@ All passes of a step are run in one call; the gradients of several processes are
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from dfar_toolkit.engines.loaded import LoadedModel
 from dfar_toolkit.errors import EngineError
+from dfar_toolkit.finetune.early_stopping import is_over, patience
 from dfar_toolkit.finetune.settings import TrainSettings
 from dfar_toolkit.finetune.step_runner import StepRunner
 
@@ -74,6 +74,10 @@ def make_trainer(
                 logs["log_s"] = float(runner.concentration.log.detach())
             super().log(logs, start_time)
 
+        def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+            if not is_over(self):
+                super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call, unused-ignore]
+
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             if runner.concentration is not None and self.args.should_save:
                 runner.concentration.save(checkpoints / f"checkpoint-{self.state.global_step}")
@@ -92,7 +96,7 @@ def make_trainer(
     arguments = _arguments(transformers, loaded, runner, settings, checkpoints, scores is not None)
     own = []
     if settings.patience is not None and scores is not None and settings.best_by != "last":
-        own.append(transformers.EarlyStoppingCallback(settings.patience))
+        own.append(patience(settings.patience))
     trainer = StepTrainer(
         model=loaded.model, args=arguments, train_dataset=[0], eval_dataset=None if scores is None else [0],
         callbacks=[*callbacks, *own],
@@ -147,6 +151,7 @@ def _arguments(
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
+        restore_callback_states_from_checkpoint=True,
         **more,
     )
     if not loaded.facts.get("half"):
@@ -154,30 +159,3 @@ def _arguments(
     # A model spread over the GPUs of one process is nobody's wish: several GPUs take several processes.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The last whole checkpoint; one that a kill left half-written is passed over.
-
-    Args:
-        folder: Of the checkpoints.
-
-    Returns:
-        Its folder; None where there is none.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=_number, reverse=True)
-    return next((each for each in found if _is_whole(each)), None)
-
-
-def _number(folder: Path) -> int:
-    number = folder.name.rsplit("-", 1)[-1]
-    return int(number) if number.isdigit() else -1
-
-
-def _is_whole(folder: Path) -> bool:
-    """The trainer's own state is what it writes last."""
-    try:
-        said = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(said.get("global_step") == _number(folder))

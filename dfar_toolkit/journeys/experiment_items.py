@@ -17,6 +17,7 @@ from dfar_toolkit.hub.addresses import SCHEME
 from dfar_toolkit.journeys.experiment_plan import OUT_OF_FOLD, OWN, EvaluationSet, Experiment
 from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.predict_options import PredictOptions, manner_of
+from dfar_toolkit.journeys.training import learns_shares
 from dfar_toolkit.journeys.training_items import leaking, training_items
 from dfar_toolkit.journeys.what_is_asked import Selection, question_of
 
@@ -186,13 +187,19 @@ def _check_training(plan: Experiment, found: ExperimentItems) -> None:
     """Splits, labels and leaks, said before the first model is loaded."""
     if all(arm.kind == "untrained" for arm in plan.arms):
         return
-    if plan.sets:
+    trained = [arm for arm in plan.arms if arm.kind != "untrained"]
+    kinds = {arm.kind != "classical" and learns_shares(arm.kind, arm.settings) for arm in trained}
+    leaked = {}
+    for shares in sorted(kinds) if plan.sets else ():
         chosen = training_items(
             found.training(True, None, plan.train), train=plan.train, evaluation=found.own_splits,
-            development=plan.development, keep_leaked=True,
+            development=plan.development, keep_leaked=True, shares=shares,
         )  # fmt: skip
-        if chosen.counts["leaked"]:
-            found.notes.append(f"{chosen.counts['leaked']} items of {plan.train} leak into the evaluated splits")
+        leaked[shares] = chosen.counts["leaked"]
+    if any(leaked.values()):
+        more = max(leaked.values()) - min(leaked.values())
+        ties = f" ({more} of them, without a label, are learned only where people's shares are)" if more else ""
+        found.notes.append(f"{max(leaked.values())} items of {plan.train} leak into the evaluated splits{ties}")
     if len(found.foreign):
         found.notes.append(f"{len(found.foreign)} items of {plan.train} stand in sets of other folders too")
     if any(arm.kind == "ranker" for arm in plan.arms):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, get_args, get_type_hints
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
@@ -19,18 +19,26 @@ from dfar_toolkit.finetune.classical_models import (
     fit_classical,
     is_classical,
 )
-from dfar_toolkit.finetune.head_runs import BEGUN, RUN, delete_training, last_checkpoint, leave_nothing, read_training
-from dfar_toolkit.finetune.head_settings import HeadSettings
+from dfar_toolkit.finetune.head_runs import (
+    BEGUN,
+    RUN,
+    delete_training,
+    last_checkpoint,
+    leave_nothing,
+    read_training,
+    torn_checkpoints,
+)
 from dfar_toolkit.finetune.outputs_rows import write_outputs
 from dfar_toolkit.finetune.settings import STYLE_OF, settings_of
+from dfar_toolkit.finetune.trackers import check_trackers, tracker_callbacks
 from dfar_toolkit.finetune.watching import TrainingProgress
 from dfar_toolkit.hub.addresses import SCHEME, address
 from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.training_items import TrainingItems, training_items
-from dfar_toolkit.tabular import nearest
+from dfar_toolkit.journeys.training_labels import back_to_options, whole_map, with_other_labels
+from dfar_toolkit.journeys.training_settings import checked_settings, head_settings_of
 
 Head = Literal["language-model", "classifier", "ranker"]
-_SCHEDULES: Final = ("linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt")
 
 
 class TrainOptions(NamedTuple):
@@ -48,6 +56,8 @@ class TrainOptions(NamedTuple):
         seed: Of the development part, and of the training where ``settings`` names none.
         loading: How the model is loaded.
         fresh: Whether what an earlier training wrote into the folder is deleted first.
+        label_map: From labels of the items to the names that are learned; those that it does not name stay.
+        track: Trackers that are told of the training beside its own log: ``tensorboard``, ``wandb``, ``trackio``.
     """
 
     head: Head = "language-model"
@@ -60,6 +70,8 @@ class TrainOptions(NamedTuple):
     seed: int = 0
     loading: ModelSettings = ModelSettings()
     fresh: bool = False
+    label_map: Mapping[str, str] | None = None
+    track: tuple[str, ...] = ()
 
 
 class Trained(NamedTuple):
@@ -97,13 +109,21 @@ def train_model(
     """
     how = options or TrainOptions()
     first = os.environ.get("RANK", "0") == "0"  # of several processes, the one that deletes
+    check_trackers(how.track)  # before anything is read
     folder = items_of(items, how.config)
-    names = _options_of(folder)
     classical = is_classical(model)
+    own = _options_of(folder)
+    if how.label_map:
+        if classical:
+            raise TableError(
+                f"{model} answers the items under their own options; leave out --map, and give it to score."
+            )
+        folder = with_other_labels(folder, how.label_map)
+    names = folder.options
     chosen = training_items(
         folder, train=how.train, evaluation=how.evaluation, keep_leaked=how.keep_leaked, seed=how.seed,
         development=0.0 if classical else how.development,  # nothing is chosen there, so that all is learned
-        shares=not classical and _learns_shares(how),
+        shares=not classical and learns_shares(how.head, how.settings),
     )  # fmt: skip
     if classical:
         return _classical(folder, model, out, how, chosen, names)
@@ -111,11 +131,12 @@ def train_model(
         "items": dict(folder.manifest.get("content_digest", {})), "question": folder.question,
         "splits": {"train": how.train, "evaluation": list(how.evaluation), "development": how.development},
         "keep_leaked": how.keep_leaked, "counts": chosen.counts, "data": _data(items, folder),
+        "label_map": whole_map(own, how.label_map) if how.label_map else None,
     }  # fmt: skip
     if how.fresh and first:
         delete_training(out)
     begun = (out / BEGUN).is_file()
-    callbacks, notes = _callbacks(progress), (*chosen.notes, *_state_of(out))
+    callbacks, notes = _callbacks(progress, how.track, out), (*_renamed(how.label_map), *chosen.notes, *_state_of(out))
     try:
         report, more = _trained(folder, model, out, how, chosen, names, facts, callbacks)
     except DfarError:
@@ -139,14 +160,18 @@ def predict_options(report: Mapping[str, Any]) -> list[str]:
         ['--style', 'label_and_reason', '--no-chat']
         >>> predict_options({"task": "classifier"})
         []
+        >>> predict_options({"task": "classifier", "decides": {"label_map": {"no": "nein", "yes": "ja"}}})
+        ['--map', 'nein=no,ja=yes']
     """
-    settings = report.get("settings")
+    settings, said = report.get("settings"), (report.get("decides") or {}).get("label_map")
+    back = back_to_options(said) if said else None
+    renamed = [] if back is None else ["--map", back]
     if report.get("task") != "causal" or not isinstance(settings, dict):
-        return []
+        return renamed
     style = settings.get("style") or STYLE_OF.get(str(settings.get("objective")), "label")
     chat = settings.get("chat")
     turns = [] if chat is None else ["--chat" if chat else "--no-chat"]
-    return [*(["--style", str(style)] if style != "label" else []), *turns]
+    return [*(["--style", str(style)] if style != "label" else []), *turns, *renamed]
 
 
 def asked_as_trained(model: str) -> tuple[str, bool | None]:
@@ -188,7 +213,7 @@ def _trained(
             wording=str(folder.questions["wording"][0] or ""), loading=how.loading, callbacks=callbacks, facts=facts,
         )  # fmt: skip
         return run.report, run.notes
-    head = _head_settings(given, how.loading)
+    head = head_settings_of(given, how.loading)
     if how.head == "classifier":
         from dfar_toolkit.finetune.classifiers import train_classifier
 
@@ -220,14 +245,30 @@ def _state_of(out: Path) -> list[str]:
     """Whether the folder holds this run already, whole or in part; another one is refused when it is opened."""
     if (out / RUN).is_file():
         return ["the run was whole already: nothing was trained"]
+    torn = ", ".join(path.name.replace("-", " ") for path in torn_checkpoints(out))
+    notes = [f"{torn} was left half-written, and is passed over"] if torn else []
     checkpoint = last_checkpoint(out)
-    return [] if checkpoint is None else [f"the run goes on after {checkpoint.name.replace('-', ' ')}"]
+    return notes if checkpoint is None else [*notes, f"the run goes on after {checkpoint.name.replace('-', ' ')}"]
 
 
-def _learns_shares(how: TrainOptions) -> bool:
-    """Whether what is learned are people's shares or votes, which ties have too."""
-    objective = str(how.settings.get("objective", "hard"))
-    return objective.startswith("soft") if how.head == "language-model" else objective != "hard"
+def _renamed(label_map: Mapping[str, str] | None) -> list[str]:
+    pairs = ", ".join(f"{given} -> {name}" for given, name in (label_map or {}).items())
+    return [f"labels renamed: {pairs}"] if pairs else []
+
+
+def learns_shares(head: str, settings: Mapping[str, Any]) -> bool:
+    """Whether what is learned are people's shares or votes, which ties have too.
+
+    Args:
+        head: ``language-model``, ``classifier`` or ``ranker``.
+        settings: Of the training.
+
+    Example:
+        >>> learns_shares("language-model", {"objective": "soft+R"}), learns_shares("classifier", {})
+        (True, False)
+    """
+    objective = str(settings.get("objective", "hard"))
+    return objective.startswith("soft") if head == "language-model" else objective != "hard"
 
 
 def _data(items: Path | str | ItemsFolder, folder: ItemsFolder) -> dict[str, Any]:
@@ -241,68 +282,20 @@ def _data(items: Path | str | ItemsFolder, folder: ItemsFolder) -> dict[str, Any
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _callbacks(progress: Callable[[TrainingProgress], None] | None) -> Sequence[Any]:
+def _callbacks(progress: Callable[[TrainingProgress], None] | None, track: Sequence[str], out: Path) -> Sequence[Any]:
+    told = tracker_callbacks(track, out)
     if progress is None:
-        return ()
+        return told
     from dfar_toolkit.finetune.watching import progress as watched
 
-    return (watched(progress),)
-
-
-def _head_settings(given: Mapping[str, Any], loading: ModelSettings) -> HeadSettings:
-    """Settings of a classifier or ranker, which takes its device from them and knows no revision."""
-    where = "the settings of a classifier or ranker"
-    for name, wanted in (("revision", loading.revision), ("trust_remote_code", loading.trust_remote_code)):
-        if wanted:
-            raise TableError(f"--{name.replace('_', '-')} is for a language model; give a classifier as a folder.")
-    if loading.device not in ("auto", "cpu"):
-        raise TableError(f"a classifier or ranker is trained on auto or cpu, found --device {loading.device}.")
-    if "preset" in given:
-        raise TableError(f"{where}: presets are for language models; leave out the preset.")
-    device = {"device": loading.device} if loading.device != "auto" else {}
-    found = HeadSettings(**{**device, **_checked(HeadSettings, given, where)})
-    if found.schedule not in _SCHEDULES:
-        raise TableError(f"{where}: schedule must be one of {', '.join(_SCHEDULES)}, found {found.schedule!r}.")
-    return found
-
-
-def _checked(kind: Any, given: Mapping[str, Any], where: str, *, hidden: str = "") -> dict[str, Any]:
-    """Names and values as the fields of a class have them; 1e-3, which YAML takes for a text, is a number."""
-    hints = {name: hint for name, hint in get_type_hints(kind).items() if name != hidden}
-    found = {}
-    for name, value in given.items():
-        if name not in hints:
-            hint = nearest(str(name), list(hints)) or f" Known are {', '.join(hints)}."
-            raise TableError(f"{where}: unknown setting {name!r}.{hint}")
-        kinds = get_args(hints[name]) or (hints[name],)
-        kinds = tuple(each for one in kinds for each in (get_args(one) or (one,)))  # a choice, or none
-        if float in kinds and isinstance(value, int | str) and not isinstance(value, bool):
-            value = _number(value)
-        fits = any(isinstance(value, each) if isinstance(each, type) else value == each for each in kinds)
-        if not fits or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(_shown(each) for each in kinds)
-            raise TableError(f"{where}: {name} must be {wanted}, found {value!r}.")
-        found[name] = value
-    return found
-
-
-def _shown(kind: Any) -> str:
-    said = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "none"}
-    return said.get(kind, str(kind)) if isinstance(kind, type) else str(kind)
-
-
-def _number(value: int | str) -> float | str:
-    try:
-        return float(value)
-    except ValueError:
-        return str(value)
+    return [watched(progress), *told]
 
 
 def _classical(
     folder: ItemsFolder, model: str, out: Path, how: TrainOptions, chosen: TrainingItems, names: Sequence[str]
 ) -> Trained:
     """Fit, and answer the evaluated items at once: a fitted estimator is not kept, as loading one could run code."""
-    given = _checked(ClassicalSettings, how.settings, f"the settings of {model}", hidden="name")
+    given = checked_settings(ClassicalSettings, how.settings, f"the settings of {model}", hidden="name")
     for name, value in given.items():
         if not isinstance(value, bool) and value is not None and not (value > 0 or (value == 0 and name == "seed")):
             raise TableError(f"the settings of {model}: {name} must be above 0, found {value!r}.")

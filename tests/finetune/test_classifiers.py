@@ -24,6 +24,7 @@ from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.finetune import classifiers, head_trainer
 from dfar_toolkit.finetune.classifier_data import head_examples, paired_texts, votes_of
 from dfar_toolkit.finetune.classifiers import class_probabilities, train_classifier
+from dfar_toolkit.finetune.head_models import all_weights_used
 from dfar_toolkit.finetune.head_settings import HeadSettings
 from dfar_toolkit.finetune.head_trainer import head_losses
 from dfar_toolkit.finetune.head_training import TrainedHead
@@ -324,6 +325,59 @@ def test_training_ends_where_nothing_gets_better_and_the_best_epoch_stays(tmp_pa
     trained = train(tmp_path / "run", epochs=9, learning_rate=1e-9, patience=1, best_by="accuracy")
     assert [line["epoch"] for line in trained.report["epochs"]] == [1.0, 2.0]
     assert trained.report["chosen"]["step"] == 3
+
+
+@pytest.mark.parametrize("when", ["evaluating the third epoch", "the third checkpoint is there"])
+def test_patience_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    how = {"epochs": 9, "learning_rate": 1e-9, "patience": 2, "best_by": "accuracy", "lora_rank": 2}
+    if when.startswith("evaluating"):
+        _kill_at_call(monkeypatch, classifiers, "class_probabilities", 3)
+    else:
+        _kill_at_call(monkeypatch, transformers.Trainer, "_save_checkpoint", 3, before=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", **how)
+    monkeypatch.undo()
+    resumed = train(tmp_path / "run", **how)
+    assert [line["epoch"] for line in resumed.report["epochs"]] == [1.0, 2.0, 3.0]
+    assert resumed.report["chosen"]["step"] == 3
+    assert resumed.report["measured"]["steps"] == 9
+
+
+def test_a_whole_checkpoint_has_its_concentration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    how = {"objective": "dirichlet_multinomial", "epochs": 2, "lora_rank": 2, "concentration_rate": 0.5}
+    whole = train(tmp_path / "whole", dev=0, **how)
+    _kill_at_call(monkeypatch, transformers.Trainer, "_save_checkpoint", 1, before=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", dev=0, **how)
+    monkeypatch.undo()
+    assert train(tmp_path / "run", dev=0, **how).report["concentration"] == whole.report["concentration"] != 2
+
+
+def _kill_at_call(patch: pytest.MonkeyPatch, owner: Any, name: str, number: int, *, before: bool = True) -> None:
+    """Ends the training at, or just after, a call of a function."""
+    inner, calls = getattr(owner, name), iter(range(1, 99))
+
+    def killed(*given: Any, **more: Any) -> Any:
+        last = next(calls) == number
+        if last and before:
+            raise KeyboardInterrupt
+        found = inner(*given, **more)
+        if last:
+            raise KeyboardInterrupt
+        return found
+
+    patch.setattr(owner, name, killed)
+
+
+def test_weights_that_no_output_hangs_on_are_found() -> None:
+    text = {"input_ids": [5, 6, 7], "attention_mask": [1, 1, 1]}
+    model = bert().train()
+    assert all_weights_used(model, text)
+    assert model.training
+    model.register_parameter("spare", torch.nn.Parameter(torch.zeros(1)))
+    assert not all_weights_used(model, text)
+    model.spare.requires_grad_(False)
+    assert all_weights_used(model, text)
 
 
 def test_items_left_out_are_said(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 
 from dfar_toolkit.engines.loaded import ModelSettings
+from dfar_toolkit.engines.model_loading import loaded_model
 from dfar_toolkit.errors import EngineError, TableError
 from dfar_toolkit.files.outputs import read_outputs
+from dfar_toolkit.finetune.classifiers import class_probabilities
 from dfar_toolkit.finetune.head_settings import HeadSettings
 from dfar_toolkit.finetune.outputs_rows import write_outputs
 from dfar_toolkit.finetune.rankers import Ranker, is_ranker, load_ranker, option_scores, ranked_outputs, train_ranker
@@ -125,6 +127,17 @@ def test_texts_that_are_too_long_are_an_error_of_their_row(tmp_path: Path) -> No
     assert outputs["error"][1].startswith("too_long: ")
     assert outputs.row(1, named=True)["label_probs"] is None
     assert option_scores(ranker.loaded, []).shape == (0, 0)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(("outputs", "answer"), [(1, option_scores), (2, class_probabilities)])
+def test_a_model_cut_among_processes_is_left_able_to_train(outputs: int, answer: Any, cut: bool) -> None:
+    model, modes = encoder(outputs), []
+    model.register_forward_hook(lambda *_: modes.append((torch.is_inference_mode_enabled(), torch.is_grad_enabled())))
+    if cut:
+        next(iter(model.parameters())).placements = ()  # as the weights of such a model have
+    answer(loaded_model(model, tiny_tokenizer()), [((GOOD, None),)])
+    assert modes == [(not cut, False)]
 
 
 def test_what_is_no_ranker_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
 from tiny_training import OPTIONS, WORDING, tiny_items, tiny_loaded  # noqa: E402
@@ -22,10 +22,12 @@ from dfar_toolkit.engines.local import LocalEngine  # noqa: E402
 from dfar_toolkit.engines.model_loading import load_model  # noqa: E402
 from dfar_toolkit.engines.requests import Generate, Generated, OptionScores, ScoreOptions  # noqa: E402
 from dfar_toolkit.errors import EngineError, TableError  # noqa: E402
+from dfar_toolkit.finetune.development_scores import DevelopmentScores  # noqa: E402
 from dfar_toolkit.finetune.examples import examples_of  # noqa: E402
 from dfar_toolkit.finetune.recipe import TrainedRun, train  # noqa: E402
 from dfar_toolkit.finetune.settings import TrainSettings  # noqa: E402
 from dfar_toolkit.finetune.training_log import read_log  # noqa: E402
+from dfar_toolkit.prompts.styles import load_style  # noqa: E402
 from tiny_models import save_tiny_causal, tiny_causal  # noqa: E402
 
 FULL = TrainSettings(
@@ -123,6 +125,44 @@ def test_the_best_checkpoint_is_kept_and_training_stops(tmp_path: Path) -> None:
     best = run.report["chosen"]
     assert best["value"] == max(scores.values()) == scores[best["step"]]
     assert max(scores) == best["step"] + 4 < 24  # stopped after two evaluations without gain
+
+
+def test_the_weights_that_stay_are_those_of_the_best_step(tmp_path: Path) -> None:
+    """Labels alone are learned: the model grows surer than people are, and its soft cross-entropy rises again."""
+    development = tiny_items(8).with_columns(split=pl.lit("development"))
+    settings = FULL.replace(objective="L", evaluate_every=2, patience=2, best_by="soft_cross_entropy", chat=False)
+    run = _train(tmp_path / "run", settings, dev=development)
+    scored = {line["step"]: line["soft_cross_entropy"] for line in run.report["scores"]}
+    best = run.report["chosen"]["step"]
+    assert scored[best] == min(scored.values()) < scored[max(scored)]
+    assert max(scored) == best + 4 < 50
+    scores = DevelopmentScores(
+        development, options=OPTIONS, style=load_style("label"), wording=WORDING, chat=False, max_length=512
+    )
+    loaded = load_model(str(run.folder), ModelSettings(device="cpu", chat=False))
+    assert scores(loaded.model, loaded.tokenizer)["eval_soft_cross_entropy"] == pytest.approx(scored[best], rel=1e-5)
+
+
+def test_a_run_is_not_gone_on_with_from_other_weights_of_the_same_name(tmp_path: Path) -> None:
+    base, out = tmp_path / "base", tmp_path / "run"
+    save_tiny_causal(base)
+    settings = TrainSettings(objective="L", rank=2, batch=4, epochs=2, best_by="last", save_every=1)
+    call: dict[str, Any] = {"model": str(base), "loading": ModelSettings(device="cpu")}
+
+    class Killer(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
+        def on_save(self, *_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(out, settings, callbacks=[Killer()], **call)
+    begun = (out / "training.json").read_bytes()
+    tiny_causal(1).save_pretrained(base)
+    with pytest.raises(TableError, match=r"other settings \(model\): the model's files are not those that it") as said:
+        _train(out, settings, **call)
+    assert "\n" not in str(said.value)
+    assert (out / "training.json").read_bytes() == begun
+    tiny_causal(0).save_pretrained(base)
+    assert _train(out, settings, **call).report["decides"]["model"]["model_fingerprint"]
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:

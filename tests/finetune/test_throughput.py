@@ -149,7 +149,7 @@ def test_advice_leaves_out_what_is_set_already() -> None:
 
 
 def test_trackers_only_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tracker_callbacks([]) == []
+    assert tracker_callbacks([], Path("run")) == []
     with pytest.raises(EngineError, match="unknown tracker 'all'"):
         check_trackers(["all"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -158,6 +158,13 @@ def test_trackers_only_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
             check_trackers([name])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert check_trackers(["wandb", "wandb", "trackio"]) == ("wandb", "trackio")
+    monkeypatch.undo()
+    # What TensorBoard writes must not go with the checkpoints, beside which it would lie.
+    kinds = [type("TensorBoardCallback", (), {"logging_dir": None}), type("WandbCallback", (), {})]
+    monkeypatch.setattr("dfar_toolkit.finetune.trackers.check_trackers", tuple)
+    monkeypatch.setattr("transformers.integrations.get_reporting_integration_callbacks", lambda _: kinds)
+    made = tracker_callbacks(["tensorboard", "wandb"], Path("run"))
+    assert [getattr(each, "logging_dir", None) for each in made] == [str(Path("run", "tensorboard")), None]
 
 
 def test_the_settings_that_advice_names_exist() -> None:

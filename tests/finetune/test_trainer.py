@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -19,9 +20,9 @@ pytest.importorskip("peft")
 from tiny_training import OPTIONS, WORDING, tiny_items, tiny_loaded  # noqa: E402
 
 from dfar_toolkit.errors import EngineError  # noqa: E402
+from dfar_toolkit.finetune.head_runs import last_checkpoint, torn_checkpoints  # noqa: E402
 from dfar_toolkit.finetune.recipe import TrainedRun, train  # noqa: E402
 from dfar_toolkit.finetune.settings import TrainSettings  # noqa: E402
-from dfar_toolkit.finetune.trainer import last_checkpoint  # noqa: E402
 from dfar_toolkit.finetune.training_log import read_log  # noqa: E402
 from tiny_models import tiny_causal  # noqa: E402
 
@@ -34,9 +35,11 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _train(out: Path, settings: TrainSettings, *, model: Any = None, callbacks: Any = ()) -> TrainedRun:
+def _train(
+    out: Path, settings: TrainSettings, *, model: Any = None, callbacks: Any = (), dev: Any = None
+) -> TrainedRun:
     return train(
-        tiny_items(), None, options=OPTIONS, wording=WORDING, model=tiny_loaded(model or tiny_causal()), out=out,
+        tiny_items(), dev, options=OPTIONS, wording=WORDING, model=tiny_loaded(model or tiny_causal()), out=out,
         settings=settings, callbacks=callbacks,
     )  # fmt: skip
 
@@ -70,8 +73,9 @@ def test_killed_and_resumed_is_uninterrupted(tmp_path: Path, change: dict[str, A
     torn = out / "checkpoints" / "checkpoint-5"
     torn.mkdir()
     (torn / "trainer_state.json").write_text('{"global_step": 5, "epo')
-    found = last_checkpoint(out / "checkpoints")
+    found = last_checkpoint(out)
     assert found is not None
+    assert torn_checkpoints(out) == [torn]
     assert found.name == ("checkpoint-4" if settings.save_every == 2 else "checkpoint-3")
     again = _train(out, settings)
     weights = [(run.folder / "adapter_model.safetensors").read_bytes() for run in (whole, again)]
@@ -85,6 +89,45 @@ def test_killed_and_resumed_is_uninterrupted(tmp_path: Path, change: dict[str, A
     ]
     assert lines[0] == lines[1]
     assert [step for step, _ in lines[0]] == [1, 2, 3, 4, 5, 6]
+
+
+def _killed_when_saved(step: int) -> Any:
+    class Killer(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == step:
+                raise _KilledError
+
+    return Killer()
+
+
+def _lines(out: Path, kind: str) -> list[int]:
+    return [line["step"] for line in read_log(out / "log.jsonl") if line["kind"] == kind]
+
+
+@pytest.mark.parametrize("kill", [_killed_at(3), _killed_when_saved(4)], ids=["on the way", "before its end"])
+def test_patience_goes_on_where_it_was(tmp_path: Path, kill: Any) -> None:
+    """Nothing gets better after the first evaluation: a patience of three ends the training after the fourth."""
+    settings = SMALL.replace(
+        objective="L", learning_rate=0.0, dropout=0.0, epochs=9, evaluate_every=1, save_every=None, patience=3,
+        best_by="accuracy",
+    )  # fmt: skip
+    dev, out = tiny_items(2).with_columns(split=pl.lit("development")), tmp_path / "run"
+    with pytest.raises(_KilledError):
+        _train(out, settings, dev=dev, callbacks=[kill])
+    again = _train(out, settings, dev=dev)
+    assert _lines(out, "development") == _lines(out, "train") == [1, 2, 3, 4]
+    assert again.report["chosen"]["step"] == 1
+
+
+def test_a_run_that_was_killed_after_its_last_step_takes_no_further_one(tmp_path: Path) -> None:
+    settings = SMALL.replace(objective="L", max_steps=3)  # in the midst of the second epoch
+    whole, out = _train(tmp_path / "whole", settings), tmp_path / "run"
+    with pytest.raises(_KilledError):
+        _train(out, settings, callbacks=[_killed_when_saved(3)])
+    again = _train(out, settings)
+    assert _lines(out, "train") == [1, 2, 3]
+    weights = [(run.folder / "adapter_model.safetensors").read_bytes() for run in (whole, again)]
+    assert weights[0] == weights[1]
 
 
 _PROCESS = """

@@ -20,7 +20,13 @@ from dfar_toolkit.files.items import ItemsFolder  # noqa: E402
 from dfar_toolkit.finetune.documents import documents_of  # noqa: E402
 from dfar_toolkit.finetune.examples import examples_of  # noqa: E402
 from dfar_toolkit.finetune.finite_weights import check_finite  # noqa: E402
-from dfar_toolkit.finetune.head_runs import begin_training, delete_training, leave_nothing  # noqa: E402
+from dfar_toolkit.finetune.head_runs import (  # noqa: E402
+    begin_training,
+    delete_training,
+    last_checkpoint,
+    leave_nothing,
+    torn_checkpoints,
+)
 from dfar_toolkit.finetune.head_settings import HeadSettings  # noqa: E402
 from dfar_toolkit.finetune.recipe import train  # noqa: E402
 from dfar_toolkit.finetune.settings import TrainSettings  # noqa: E402
@@ -138,6 +144,7 @@ def test_fresh_deletes_a_training_and_nothing_else(tmp_path: Path) -> None:
         delete_training(run)
     assert (run / "training.json").is_file()
     (run / "checkpoints" / "mine.txt").unlink()
+    (run / "tensorboard").mkdir()
     delete_training(run)
     assert list(run.iterdir()) == []
     (run / "run.json").write_text('{"format": "another"}')
@@ -151,12 +158,25 @@ def test_a_run_without_a_checkpoint_makes_way_and_one_with_a_checkpoint_stays(tm
     (run / "log.jsonl").write_text('{"kind": "start", "step": 0}\n')
     state = run / "checkpoints" / "checkpoint-3" / "trainer_state.json"
     state.parent.mkdir(parents=True)
-    state.write_text("{}")
+    state.write_text('{"global_step": 3}')
     leave_nothing(run)
     assert state.is_file()
     state.unlink()
     leave_nothing(run)
     assert list(run.iterdir()) == []
+
+
+@pytest.mark.parametrize("torn", ["", '{"global_step": 12, "ep', "[]", '{"global_step": 9}', "\x00" * 9])
+def test_a_checkpoint_that_was_torn_is_passed_over_and_named(tmp_path: Path, torn: str) -> None:
+    begin_training(tmp_path, {"settings": {}})
+    for step, text in ((3, '{"global_step": 3}'), (12, torn)):
+        (tmp_path / "checkpoints" / f"checkpoint-{step}").mkdir(parents=True)
+        (tmp_path / "checkpoints" / f"checkpoint-{step}" / "trainer_state.json").write_text(text)
+    (tmp_path / "checkpoints" / "checkpoint-x").mkdir()
+    found = last_checkpoint(tmp_path)
+    assert found is not None
+    assert found.name == "checkpoint-3"
+    assert [path.name for path in torn_checkpoints(tmp_path)] == ["checkpoint-12"]
 
 
 def test_what_the_memory_advice_says_may_be_changed_in_a_run(tmp_path: Path) -> None:

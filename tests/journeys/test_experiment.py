@@ -344,6 +344,27 @@ def test_the_example_is_a_plan_with_all_arms() -> None:
     assert plan.arm("R+L").style == "reason_first"
 
 
+def test_ties_that_leak_are_counted_where_shares_are_learned(
+    base: Plan, demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = read_items(demo / "items")
+    own = folder.items.filter(split="test").head(1).with_columns(split=pl.lit("train"))
+    even = {"label": None, "label_counts": [1, 1], "label_probs": [0.5, 0.5]}
+    tied = own.with_columns(pl.lit(v, dtype=own.schema[k]).alias(k) for k, v in {**even, "item_id": "tied"}.items())
+    items = pl.concat([folder.items, own.with_columns(item_id=pl.lit("sure")), tied])
+    monkeypatch.setattr(
+        "dfar_toolkit.journeys.experiment_items.items_of", lambda *_: dataclasses.replace(folder, items=items)
+    )
+    hard, soft = base["arms"]
+    forest = {"name": "forest", "model": "classical:forest"}
+    said = "items of train leak into the evaluated splits"
+    for arms, note in (
+        ([hard, forest], f"1 {said}"), ([soft], f"2 {said}"),
+        ([hard, soft], f"2 {said} (1 of them, without a label, are learned only where people's shares are)"),
+    ):  # fmt: skip
+        assert experiment_items(experiment_of(base | {"arms": arms}), fetch=False).notes == [note]
+
+
 def test_steps_go_through_one_training_before_the_next(base: Plan) -> None:
     plan = experiment_of({**base, "seeds": 1, "cross_validation": {"folds": 2, "splits": ["train", "test"]}})
     kinds = [step.name for step in steps_of(plan, experiment_items(plan, fetch=False)).all]

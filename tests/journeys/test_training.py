@@ -210,8 +210,12 @@ def test_a_stopped_run_goes_on_and_ends_as_one_that_was_not(demo: Path, tiny: st
     with pytest.raises(KeyboardInterrupt):
         train_model(demo / "items", tiny, tmp_path / "run", options(), progress=stop)
     assert not (tmp_path / "run" / "run.json").exists()
+    torn = tmp_path / "run" / "checkpoints" / "checkpoint-5"
+    torn.mkdir()
+    (torn / "trainer_state.json").write_text('{"global_step": 5, "ep')
     resumed = train_model(demo / "items", tiny, tmp_path / "run", options())
-    assert any(note.startswith("the run goes on after checkpoint") for note in resumed.notes)
+    assert "checkpoint 5 was left half-written, and is passed over" in resumed.notes
+    assert "the run goes on after checkpoint 3" in resumed.notes
     weights = [tmp_path / name / "adapter_model.safetensors" for name in ("whole", "run")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     lines = [[{k: v for k, v in line.items() if k != "seconds"} for line in run.report["scores"]]
