@@ -7,19 +7,28 @@ not white space. Everything here goes by overlap of offsets, never by markers of
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 Span = tuple[int, int]
+WordUnit = Literal["whitespace", "characters"]
 
 _WORD: Final = re.compile(r"\S+")
+# Scripts whose words are written without blanks: Thai, Lao, Burmese, Khmer; Kana, Han, and their marks of punctuation.
+_UNSPACED: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\uff00-\uff9f\U00020000-\U000323af]"
+)
 
 
-def word_spans(text: str) -> list[Span]:
+def word_spans(text: str, *, unit: WordUnit = "whitespace") -> list[Span]:
     """Where the words of a text stand: runs of characters that are not white space.
 
     Args:
         text: Any text.
+        unit: ``whitespace``; or ``characters``: the same, and each character of a script that is written without
+            blanks (Chinese, Japanese, Thai, ...) is a word, with the vowel signs that it carries.
 
     Returns:
         One span per word, in order.
@@ -27,8 +36,27 @@ def word_spans(text: str) -> list[Span]:
     Example:
         >>> word_spans(" It  rained.")
         [(1, 3), (5, 12)]
+        >>> word_spans("下雨 GPT了", unit="characters")
+        [(0, 1), (1, 2), (3, 6), (6, 7)]
     """
-    return [match.span() for match in _WORD.finditer(text)]
+    found = [match.span() for match in _WORD.finditer(text)]
+    if unit == "whitespace" or not _UNSPACED.search(text):
+        return found
+    return [part for start, end in found for part in _characters(text, start, end)]
+
+
+def _characters(text: str, start: int, end: int) -> list[Span]:
+    """A run of characters as words: each character of an unspaced script with its marks, and what stands between."""
+    parts: list[Span] = []
+    last = False  # whether the last word is a character of such a script
+    for at in range(start, end):
+        alone = _UNSPACED.match(text, at) is not None
+        if parts and (unicodedata.category(text[at]).startswith("M") or not (alone or last)):
+            parts[-1] = (parts[-1][0], at + 1)
+            continue
+        parts.append((at, at + 1))
+        last = alone
+    return parts
 
 
 def joined_tokens(tokens: Sequence[str], *, separator: str = " ") -> tuple[str, list[Span]]:
@@ -139,4 +167,36 @@ def merged_spans(spans: Iterable[Span]) -> list[Span]:
             found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:
             found.append((start, end))
+    return found
+
+
+def unit_shares(units: Sequence[Span], tokens: Sequence[Span]) -> list[tuple[int, int, float]]:
+    """Which tokens lie in which units (words), and with what share of their characters.
+
+    A token may touch several words, or none (blanks, and what stands between words); shares of a token over the words
+    that it touches sum to 1.
+
+    Args:
+        units: Spans of words, rising, apart.
+        tokens: Spans of tokens, rising; empty ones touch nothing.
+
+    Returns:
+        Triples of token, unit and share, rising.
+
+    Example:
+        >>> unit_shares([(0, 2), (3, 9)], [(0, 5), (5, 9)])
+        [(0, 0, 0.5), (0, 1, 0.5), (1, 1, 1.0)]
+    """
+    found: list[tuple[int, int, float]] = []
+    first = 0
+    for token, (start, end) in enumerate(tokens):
+        while first < len(units) and units[first][1] <= start:
+            first += 1
+        touched: list[tuple[int, int]] = []
+        for unit in range(first, len(units)):
+            if units[unit][0] >= end:
+                break
+            touched.append((unit, min(end, units[unit][1]) - max(start, units[unit][0])))
+        total = sum(shared for _, shared in touched)
+        found += [(token, unit, shared / total) for unit, shared in touched if shared > 0]
     return found

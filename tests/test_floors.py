@@ -18,8 +18,8 @@ FLOOR = {
     "corpus": 4, "hub": 4, "runners": 4, "finetune": 4, "scoring": 4,
     "metrics": 3.5, "report": 3.5,
     "sources": 3, "readers": 3, "agreement": 3, "files": 3, "engines": 3,
-    "tables": 2, "estimate": 2, "spans": 2, "prompts": 2, "tabular": 2, "markup": 2,
-    "errors": 1, "losses": 1,
+    "tables": 2, "estimate": 2, "prompts": 2, "tabular": 2, "markup": 2,
+    "errors": 1, "losses": 1, "spans": 1,
 }  # fmt: skip
 GUESTS = {
     "transformers": {"engines", "runners", "finetune"},

@@ -17,6 +17,7 @@ from dfar_toolkit.cli.agreeing import agreement
 from dfar_toolkit.cli.comparing import compare
 from dfar_toolkit.cli.data import build, card, check, sources
 from dfar_toolkit.cli.experimenting import experiment
+from dfar_toolkit.cli.explaining import explain
 from dfar_toolkit.cli.exporting import export
 from dfar_toolkit.cli.fetching import fetch
 from dfar_toolkit.cli.judging import judge_plan
@@ -28,6 +29,8 @@ from dfar_toolkit.cli.publishing import publish
 from dfar_toolkit.cli.publishing_models import publish_model
 from dfar_toolkit.cli.scoring import score
 from dfar_toolkit.cli.show import demo, report, view
+from dfar_toolkit.cli.studying_rationales import rationale_study
+from dfar_toolkit.cli.testing_reasons import self_consistency
 from dfar_toolkit.cli.training import train
 from dfar_toolkit.cli.verifying import verify
 from dfar_toolkit.errors import DfarError
@@ -54,6 +57,9 @@ app.command("publish-model")(publish_model)
 app.command("verify")(verify)
 app.command("agreement")(agreement)
 app.command("predict")(predict)
+app.command("explain")(explain)
+app.command("test-reasons")(self_consistency)
+app.command("rationale-study")(rationale_study)
 app.command("judge")(judge)
 app.command("train")(train)
 app.command("experiment")(experiment)

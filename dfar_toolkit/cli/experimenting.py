@@ -36,7 +36,7 @@ def experiment(
         print_table(["step", "state"], planned.steps, title=f"{len(planned.steps)} steps")
         return
     try:
-        found = run_experiment(plan, out, tell=say, inner=_quarters)
+        found = run_experiment(plan, out, tell=say, inner=in_quarters)
     except KeyboardInterrupt:
         say("stopped; what is done is kept, and the same command goes on from there")
         raise
@@ -64,7 +64,7 @@ def experiment(
     say(f"{found.taken} steps were taken; next: less {out / 'table.md'}")
 
 
-def _quarters(name: str) -> Callable[[Any], None]:
+def in_quarters(name: str) -> Callable[[Any], None]:
     """A line at each quarter of a step; the first of all is its name."""
     quarter = 0
 

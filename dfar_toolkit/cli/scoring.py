@@ -37,6 +37,7 @@ _TITLES: Final = {
     "ceiling": "Ceilings", "calibration": "Calibration", "people": "The run as one more annotator",
     "reasons": "Reasons, without a judge", "judging": "Reasons, judged",
 }  # fmt: skip
+_OF_RATIONALES: Final = ("plausibility", "faithfulness", "self_consistency")
 _BY_SUBSET: Final = ("labels", "judging")  # parts whose leaked and clean items are shown unasked
 _BESIDE: Final = ("uniform", "corpus_mean", "hard_majority", "perfect_model", "best")
 _HEADLINES: Final = {
@@ -66,7 +67,9 @@ def score(
     protocol: Annotated[Path | None, typer.Option(help="How the judging was done (YAML); printed on stderr.")] = None,
     part: Annotated[
         list[str] | None,
-        typer.Option("--part", help=f"Compute only this part (repeat for more): {', '.join(_TITLES)}."),
+        typer.Option(
+            "--part", help=f"Compute only this part (repeat for more): {', '.join((*_TITLES, *_OF_RATIONALES))}."
+        ),
     ] = None,
     split: Split = None,
     map_labels: Map = None,
@@ -91,6 +94,8 @@ def score(
 
     Example: dfar score demo/runs/with-reasons.jsonl --items demo/items --judgements demo/judgements.csv
     """
+    import polars as pl
+
     from dfar_toolkit.journeys.one_config import items_of
     from dfar_toolkit.journeys.scores import score_file
 
@@ -111,9 +116,10 @@ def score(
         usage(
             f"{'--protocol' if protocol is not None else '--judge-model'} is about judgements; give --judgements FILE"
         )
-    unknown = [p for p in part or () if p not in _TITLES]
+    known = (*_TITLES, *_OF_RATIONALES)
+    unknown = [p for p in part or () if p not in known]
     if unknown:
-        usage(f"--part must be among {', '.join(_TITLES)}, found {unknown[0]!r}")
+        usage(f"--part must be among {', '.join(known)}, found {unknown[0]!r}")
     renamed = parsed_label_map(map_labels)
     scored = score_file(
         outputs, items=items_of(items, config), judgements=judgements, judge_models=judge_model or (), parts=part,
@@ -125,11 +131,18 @@ def score(
         own = judgements / "protocol.yaml"
         _say_protocol(own if protocol is None and own.is_file() else protocol)
     if json:
-        print_json([*scored.table.to_dicts(), *scored.confusion_rows()])
+        tests = scored.differences.with_columns(part=pl.lit("rationale_differences")).to_dicts()
+        print_json([*scored.table.to_dicts(), *scored.confusion_rows(), *scored.rationales.to_dicts(), *tests])
         return
     left_out = _print_parts(scored.table, everything, percent(confidence))
     for title, header, cells in scored.confusion_tables() if part is None or "labels" in part else ():
         print_table(header, cells, title=title)
+    if len(scored.rationales):
+        from dfar_toolkit.cli.printing_rationales import print_rationales
+
+        left_out += print_rationales(
+            scored.rationales, scored.differences, percent(confidence), everything=everything
+        )  # fmt: skip
     if left_out:
         say(f"left out of these tables: {left_out} further metrics and rows per label (--all or --json)")
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 from dfar_toolkit.engines.batches import token_batches
 from dfar_toolkit.engines.device_memory import free_cached, out_of_memory
+from dfar_toolkit.engines.hidden_tokens import CANNOT_HIDE, replaced, touched
+from dfar_toolkit.engines.hiding_trial import class_hiding
 from dfar_toolkit.engines.loaded import LoadedModel
+from dfar_toolkit.engines.mask_token import mask_token_of
 from dfar_toolkit.engines.requests import Classify, ClassProbs, Failed
+from dfar_toolkit.engines.token_places import place_class_tokens
+from dfar_toolkit.engines.without_gradients import without_gradients
 from dfar_toolkit.errors import EngineError
 
 Encoded = dict[str, list[int]]
+_LAST_IS_PADDING: Final = "last_is_padding"
 
 
 def classify(loaded: LoadedModel, requests: Sequence[Classify], *, budget: int) -> list[ClassProbs | Failed]:
@@ -34,6 +40,7 @@ def classify(loaded: LoadedModel, requests: Sequence[Classify], *, budget: int) 
     """
     names = class_names(loaded)
     encoded = _encoded(loaded.tokenizer, requests)
+    barred = _hide(loaded, requests, encoded)
     lengths = [len(each["input_ids"]) for each in encoded]
     found: list[ClassProbs | Failed] = [
         Failed("too_long", f"the text has {length} tokens, the model reads {loaded.max_length}") for length in lengths
@@ -42,6 +49,8 @@ def classify(loaded: LoadedModel, requests: Sequence[Classify], *, budget: int) 
     for at, length in enumerate(lengths):
         if length == 0:
             found[at] = Failed("malformed", "the text has no token that the model could read")
+    found = [barred.get(at, own) for at, own in enumerate(found)]
+    fit = [at for at in fit if at not in barred]
     for batch in token_batches([lengths[at] for at in fit], budget):
         places = [fit[at] for at in batch]
         for at, probs in zip(places, _probabilities(loaded, [encoded[at] for at in places]), strict=True):
@@ -95,6 +104,43 @@ def _encoded(tokenizer: Any, requests: Sequence[Classify]) -> list[Encoded]:
     return found
 
 
+def _hide(loaded: LoadedModel, requests: Sequence[Classify], encoded: list[Encoded]) -> dict[int, Failed]:
+    """Hides the tokens of hidden words in the inputs; where that cannot be done, why."""
+    hiding = [at for at, request in enumerate(requests) if request.hidden]
+    if not hiding:
+        return {}
+    mask, _ = mask_token_of(loaded.tokenizer, rows=loaded.model.get_input_embeddings().weight.shape[0])
+    placed = place_class_tokens([requests[at] for at in hiding], [requests[at].hidden for at in hiding], loaded)
+    unseen = dict(zip(hiding, map(touched, placed), strict=True))
+    shut = [at for at in hiding if requests[at].hiding == "attention" and unseen[at]]
+    for at in set(hiding).difference(shut):
+        _replace(loaded, encoded[at], unseen[at], mask)
+    if not shut:
+        return {}
+    with without_gradients(loaded.model):
+        how = class_hiding(loaded)
+    if how is None:
+        return dict.fromkeys(shut, CANNOT_HIDE)
+    for row in encoded:
+        row.setdefault("attention_mask", [1] * len(row["input_ids"]))
+        if how.causal:
+            row["position_ids"] = list(range(len(row["input_ids"])))
+    for at in shut:
+        ids = encoded[at]["input_ids"]
+        # The token at which the classes are read would show itself.
+        read = unseen[at] & {*([0] if how.first else []), *([len(ids) - 1] if how.last else [])}
+        _replace(loaded, encoded[at], read, mask)
+        encoded[at]["attention_mask"] = list(replaced(encoded[at]["attention_mask"], unseen[at] - read, 0))
+    return {}
+
+
+def _replace(loaded: LoadedModel, row: Encoded, places: Collection[int], token: int) -> None:
+    """Puts another token at some places of the row."""
+    if len(row["input_ids"]) - 1 in places and token == loaded.model.config.get_text_config().pad_token_id:
+        row[_LAST_IS_PADDING] = [1]
+    row["input_ids"] = list(replaced(row["input_ids"], places, token))
+
+
 def _probabilities(loaded: LoadedModel, rows: list[Encoded]) -> list[tuple[float, ...] | Failed]:
     """Probabilities of one batch; halves of it where it does not fit the memory."""
     try:
@@ -116,11 +162,12 @@ def _forward(loaded: LoadedModel, rows: list[Encoded]) -> list[tuple[float, ...]
     model = loaded.model
     config = model.config.get_text_config()
     width = max(len(row["input_ids"]) for row in rows)
-    # Decoders classify at the last token that is not their padding token: where none is set, one that stands in no
-    # text of the batch is, for the time of the call.
-    unset = config.pad_token_id is None
-    pad = _absent(rows) if unset else int(config.pad_token_id)
-    filling = {"input_ids": pad, "token_type_ids": 0, "attention_mask": 0}
+    # Decoders classify at the last token that is not their padding token: where none is set, or a hidden last token
+    # was replaced by it, one that stands in no text of the batch is, for the time of the call.
+    own = config.pad_token_id
+    unset = own is None or any(_LAST_IS_PADDING in row for row in rows)
+    pad = _absent(rows) if unset else int(own)
+    filling = {"input_ids": pad, "token_type_ids": 0, "attention_mask": 0, "position_ids": 0}
     inputs = {
         key: torch.tensor([[*row[key], *[filling[key]] * (width - len(row[key]))] for row in rows], device=model.device)
         for key in rows[0]
@@ -129,11 +176,11 @@ def _forward(loaded: LoadedModel, rows: list[Encoded]) -> list[tuple[float, ...]
     try:
         if unset:
             config.pad_token_id = pad
-        with torch.inference_mode():
+        with without_gradients(model):
             logits = model(**inputs).logits
     finally:
         if unset:
-            config.pad_token_id = None
+            config.pad_token_id = own
     return [tuple(row) for row in logits.float().softmax(-1).tolist()]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,9 +23,9 @@ class Held:
 
     Attributes:
         cache: The model's own cache object.
-        mask: Rows by slots, 1 where a slot holds a token and 0 where it is padding.
+        mask: Rows by slots, 1 where a slot holds a token and 0 where it is padding or hidden.
         lengths: Tokens of each row, which is the position of its next token.
-        even: No slot is padding.
+        even: No slot is padding or hidden.
     """
 
     cache: Any
@@ -68,6 +68,11 @@ class ForwardPass:
         self._pad = next(token for token in known if token is not None)
 
     @property
+    def takes_positions(self) -> bool:
+        """Whether the model is told the positions of tokens, so that they do not depend on what is hidden."""
+        return self._positions
+
+    @property
     def keeps(self) -> bool:
         """Whether the model takes a cache at all."""
         return bool(self._cache_name)
@@ -96,6 +101,7 @@ class ForwardPass:
         *,
         held: Held | None = None,
         keep: bool = False,
+        hidden: Sequence[Collection[int]] = (),
     ) -> tuple[Any, Held | None]:
         """Logits after the wanted tokens.
 
@@ -104,6 +110,7 @@ class ForwardPass:
             wanted: Pairs of a row and a place within its new tokens.
             held: What the rows left before; used up.
             keep: Whether what the rows leave is wanted too.
+            hidden: For each row places within its new tokens that no token attends to; none: all are seen.
 
         Returns:
             Logits in float32, one line per wanted pair, and what the rows left.
@@ -113,9 +120,11 @@ class ForwardPass:
         width = max(map(len, rows))
         before = [0] * len(rows) if held is None else held.lengths
         after = [start + len(row) for start, row in zip(before, rows, strict=True)]
-        even = all(len(row) == width for row in rows) and (held is None or held.even)
+        unseen = hidden or [()] * len(rows)
+        even = all(len(row) == width for row in rows) and (held is None or held.even) and not any(unseen)
         ids = [[*row, *[self._pad] * (width - len(row))] for row in rows]
-        new = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=self.device)
+        new = torch.tensor([_seen(len(row), own, width) for row, own in zip(rows, unseen, strict=True)])
+        new = new.to(self.device)
         mask = new if held is None else torch.cat([held.mask, new], dim=1)
         call: dict[str, Any] = {"input_ids": torch.tensor(ids, device=self.device), "use_cache": keep}
         if not even:
@@ -168,6 +177,14 @@ def last_places(rows: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
         [(0, 2), (1, 0)]
     """
     return [(at, len(row) - 1) for at, row in enumerate(rows)]
+
+
+def _seen(size: int, hidden: Collection[int], width: int) -> list[int]:
+    """1 for each token of a row that is seen, 0 for the others and the padding."""
+    mask = [1] * size + [0] * (width - size)
+    for at in hidden:
+        mask[at] = 0
+    return mask
 
 
 def _picked(states: Any, row: Any, place: Any, width: int) -> Any:

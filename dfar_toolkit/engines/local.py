@@ -11,9 +11,12 @@ from dfar_toolkit.engines.batches import token_batches
 from dfar_toolkit.engines.decoding import Drawing, Written, decode, end_tokens
 from dfar_toolkit.engines.device_memory import default_budget, free_cached, out_of_memory
 from dfar_toolkit.engines.forward_pass import ForwardPass
+from dfar_toolkit.engines.hidden_tokens import option_jobs
+from dfar_toolkit.engines.hiding_trial import hides
 from dfar_toolkit.engines.loaded import LoadedModel
 from dfar_toolkit.engines.option_scoring import OptionJob, score_options
 from dfar_toolkit.engines.requests import (
+    Attribute,
     Classify,
     Failed,
     Generate,
@@ -24,7 +27,7 @@ from dfar_toolkit.engines.requests import (
     ScoreOptions,
 )
 from dfar_toolkit.engines.shared_prefix import PrefixStore, Tokens, Ways, prefix_of, shared_prefixes, ways_of
-from dfar_toolkit.engines.token_ids import option_ids_many, prompt_ids_many
+from dfar_toolkit.engines.token_ids import prompt_ids_many
 from dfar_toolkit.errors import EngineError
 from dfar_toolkit.prompts.conversation import Conversation
 
@@ -61,6 +64,7 @@ class LocalEngine:
         self.facts: dict[str, Any] = {"budget": self._budget}
         self._plan: list[Tokens] = []
         self._ways: Ways | None = None
+        self._hiding: bool | None = None
         if loaded.kind == "causal":
             self._run = ForwardPass(loaded)
             self._store = PrefixStore(self._run)
@@ -96,12 +100,14 @@ class LocalEngine:
         """
         for request in requests:
             self._check(request)
-        replies: dict[int, Reply] = {}
+        replies = self._attribute({at: one for at, one in enumerate(requests) if isinstance(one, Attribute)})
         if self._loaded.kind == "classifier":
             from dfar_toolkit.engines.classifying import classify
 
-            asked = [request for request in requests if isinstance(request, Classify)]
-            return list(classify(self._loaded, asked, budget=self._budget))
+            classified = {at: request for at, request in enumerate(requests) if isinstance(request, Classify)}
+            asked = list(classified.values())
+            replies |= zip(classified, classify(self._loaded, asked, budget=self._budget), strict=True)
+            return [replies[at] for at in range(len(requests))]
         scored = {at: request for at, request in enumerate(requests) if isinstance(request, ScoreOptions)}
         written = {at: request for at, request in enumerate(requests) if isinstance(request, Generate)}
         with self._run.quiet():
@@ -111,19 +117,37 @@ class LocalEngine:
                 replies |= zip(written, self._write(list(written.values())), strict=True)
         return [replies[at] for at in range(len(requests))]
 
+    def _attribute(self, requests: dict[int, Attribute]) -> dict[int, Reply]:
+        if not requests:
+            return {}
+        from dfar_toolkit.engines.attribution.attributing import attribute
+
+        asked = list(requests.values())
+        return dict(
+            zip(requests, attribute(self._loaded, asked, budget=self._budget, ways=self._ways_alone), strict=True)
+        )
+
+    def _ways_alone(self) -> Ways:
+        with self._run.quiet():
+            return self._known_ways()
+
     def _score(self, requests: Sequence[ScoreOptions]) -> list[Reply]:
-        conversations = [request.conversation for request in requests]
-        tokens = option_ids_many(conversations, [request.spellings for request in requests], self._loaded)
-        jobs = [OptionJob(tuple(own.common), own.tails, own.prompt_tokens) for own in tokens]
-        fitting = [at for at, job in enumerate(jobs) if job.needed <= self._loaded.max_length]
+        jobs = dict(enumerate(option_jobs(requests, self._loaded, self._hides)))
+        sound = {at: job for at, job in jobs.items() if isinstance(job, OptionJob)}
+        fitting = [at for at, job in sound.items() if job.needed <= self._loaded.max_length]
 
         def work(batch: Sequence[OptionJob], prefix: Tokens) -> Sequence[OptionScores | Failed]:
             return score_options(self._run, self._store, self._known_ways(), batch, prefix)
 
-        found = dict(zip(fitting, self._batched([jobs[at] for at in fitting], work), strict=True))
+        fit = [sound[at] for at in fitting]
+        found = dict(zip(fitting, self._batched(fit, work, [job.beginning for job in fit]), strict=True))
         return [
-            found[at] if at in found else self._too_long("the prompt with its longest option", job.needed)
-            for at, job in enumerate(jobs)
+            job
+            if isinstance(job, Failed)
+            else found[at]
+            if at in found
+            else self._too_long("the prompt with its longest option", job.needed)
+            for at, job in jobs.items()
         ]
 
     def _write(self, requests: Sequence[Generate]) -> list[Reply]:
@@ -143,7 +167,8 @@ class LocalEngine:
             return decode(self._run, self._store, ways, batch, prefix, tokenizer=tokenizer, ends=self._ends)
 
         samples: list[list[Written | Failed]] = [[] for _ in requests]
-        for (at, _), written in zip(drawings, self._batched(list(drawings.values()), work), strict=True):
+        beginnings = [drawing.prompt for drawing in drawings.values()]
+        for (at, _), written in zip(drawings, self._batched(list(drawings.values()), work, beginnings), strict=True):
             samples[at].append(written)
         return [
             _generated(request, len(prompt), own)
@@ -152,10 +177,12 @@ class LocalEngine:
             for request, prompt, own in zip(requests, prompts, samples, strict=True)
         ]
 
-    def _batched(self, jobs: Sequence[_Job], work: _Work[_Job, _Found]) -> list[_Found | Failed]:
+    def _batched(
+        self, jobs: Sequence[_Job], work: _Work[_Job, _Found], beginnings: Sequence[Tokens]
+    ) -> list[_Found | Failed]:
         """One result per job: jobs of one prefix go together, and batches too large for the memory are halved."""
         found: dict[int, _Found | Failed] = {}
-        prefixes = self._prefixes([job.prompt for job in jobs])
+        prefixes = self._prefixes(beginnings)
         for prefix in sorted(set(prefixes)):
             todo = [at for at, own in enumerate(prefixes) if own == prefix]
             while todo:
@@ -199,6 +226,11 @@ class LocalEngine:
         own = shared_prefixes([prompt for prompt, prefix in zip(prompts, found, strict=True) if not prefix])
         return [prefix or prefix_of(prompt, own) for prompt, prefix in zip(prompts, found, strict=True)]
 
+    def _hides(self) -> bool:
+        if self._hiding is None:
+            self._hiding = hides(self._run, self._loaded)
+        return self._hiding
+
     def _known_ways(self) -> Ways:
         if self._ways is None:
             self._ways = ways_of(self._run, self._loaded)
@@ -210,10 +242,11 @@ class LocalEngine:
 
     def _check(self, request: Request) -> None:
         kind = self._loaded.kind
-        if isinstance(request, Classify) != (kind == "classifier"):
+        asked = request.asked if isinstance(request, Attribute) else request
+        if isinstance(asked, Classify) != (kind == "classifier"):
             can = "names classes" if kind == "classifier" else "writes text and scores options"
             raise EngineError(
-                f"the model is a {kind} model, which {can}; found a request to {_ASKED[type(request)]}. "
+                f"the model is a {kind} model, which {can}; found a request to {_ASKED[type(asked)]}. "
                 f"Use a {'causal' if kind == 'classifier' else 'classifier'} model."
             )
         if isinstance(request, Generate):

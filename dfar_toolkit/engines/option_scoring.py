@@ -22,11 +22,18 @@ class OptionJob:
         prompt: Tokens before the options, those that all options share among them.
         options: For each option the tokens of each of its spellings after that.
         tokens_in: Tokens of the prompt alone.
+        hidden: Places in the prompt that no token attends to; never its last.
     """
 
     prompt: tuple[int, ...]
     options: tuple[tuple[tuple[int, ...], ...], ...]
     tokens_in: int
+    hidden: frozenset[int] = frozenset()
+
+    @property
+    def beginning(self) -> Tokens:
+        """The prompt up to its first hidden token: only what stands before that one is the same in other prompts."""
+        return self.prompt[: min(self.hidden) + 1] if self.hidden else self.prompt
 
     @cached_property
     def stems(self) -> list[Tokens]:
@@ -94,7 +101,8 @@ def _forked(run: ForwardPass, held: Held | None, jobs: Sequence[OptionJob], done
     rows = [job.prompt[done:] for job in jobs]
     for at in range(len(jobs)):
         places.add(at, ())
-    logits, held = run(rows, last_places(rows), held=held, keep=bool(branches))
+    hidden = [{place - done for place in job.hidden} for job in jobs]
+    logits, held = run(rows, last_places(rows), held=held, keep=bool(branches), hidden=hidden)
     if held is None:
         return logits
     wanted = []
@@ -110,6 +118,7 @@ def _forked(run: ForwardPass, held: Held | None, jobs: Sequence[OptionJob], done
 def _whole(run: ForwardPass, jobs: Sequence[OptionJob], places: _Places) -> Any:
     """Every prompt with every stem as a row of its own, nothing kept."""
     rows: list[Tokens] = []
+    hidden: list[frozenset[int]] = []
     wanted = []
     for at, job in enumerate(jobs):
         for stem in job.stems or [()]:
@@ -118,7 +127,8 @@ def _whole(run: ForwardPass, jobs: Sequence[OptionJob], places: _Places) -> Any:
                     places.add(at, stem[:end])
                     wanted.append((len(rows), len(job.prompt) + end - 1))
             rows.append((*job.prompt, *stem))
-    return run(rows, wanted)[0]
+            hidden.append(job.hidden)
+    return run(rows, wanted, hidden=hidden)[0]
 
 
 def _replies(logits: Any, jobs: Sequence[OptionJob], places: _Places) -> list[OptionScores | Failed]:

@@ -6,8 +6,18 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from dfar_toolkit.prompts.conversation import Conversation
+from dfar_toolkit.prompts.placing import Place
 
 Elicited = Literal["forced", "first_token"]
+# How places are hidden from a local model: from its attention, or behind its mask token (unknown token, padding token).
+Hiding = Literal["attention", "token"]
+TargetKind = Literal["logit", "log_prob", "prob", "option_log_prob"]
+# Tokens that stand for nothing; "zero" is the embedding of zeros, "mean" the mean of all embeddings.
+Baseline = Literal["mask", "unk", "pad", "zero", "mean"]
+Attribution = Literal[
+    "attention", "attention_rollout", "gradient_l1", "gradient_l2", "input_x_gradient", "input_x_gradient_l1",
+    "input_x_gradient_l2", "integrated_gradients",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +52,63 @@ class ScoreOptions:
         spellings: For each option the texts that say it, exactly as they follow the conversation (" ethical" after a
             plain text that ends with a colon, "ethical" in a new turn); probabilities of its spellings are added up.
         seed: For servers that draw.
+        hidden: Places of the conversation that a local model does not see.
+        hiding: How they are hidden.
     """
 
     conversation: Conversation
     spellings: tuple[tuple[str, ...], ...]
     seed: int = 0
+    hidden: tuple[Place, ...] = ()
+    hiding: Hiding = "attention"
 
 
 @dataclass(frozen=True, slots=True)
 class Classify:
-    """The probabilities of a classifier's own classes for a text, or a pair of texts (premise, statement)."""
+    """The probabilities of a classifier's own classes for a text, or a pair of texts (premise, statement).
+
+    Attributes:
+        text: The text, turn 0 of the places.
+        second: The second of a pair, turn 1.
+        hidden: Places that the model does not see.
+        hiding: How they are hidden.
+    """
 
     text: str
     second: str | None = None
+    hidden: tuple[Place, ...] = ()
+    hiding: Hiding = "attention"
 
 
-Request = Generate | ScoreOptions | Classify
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """What each token of an input has to do with a number that a local model makes of it.
+
+    Attributes:
+        asked: The input. Of options the first spelling is what is explained.
+        target: Number of the option or class whose value is explained.
+        places: Where the words are; only tokens that touch one are explained, all else stays as it is.
+            None: all tokens of the prompt are explained, special ones included.
+        methods: Attribution methods, all of one forward pass where they can be.
+        contrast: Number of the option or class whose value is taken off; None: of none.
+        kind: The value of an option: ``log_prob`` (sum over its tokens of the logarithm of their probability),
+            ``prob`` (its exponential), ``logit`` (sum of the tokens' logits), ``option_log_prob`` (logarithm of the
+            probability among the options). Of a class: its logit, log-probability or probability.
+        baseline: What stands for nothing in integrated gradients.
+        steps: Points of the Gauss-Legendre rule of integrated gradients.
+    """
+
+    asked: ScoreOptions | Classify
+    target: int
+    places: tuple[Place, ...] | None
+    methods: tuple[Attribution, ...]
+    contrast: int | None = None
+    kind: TargetKind = "log_prob"
+    baseline: Baseline = "mask"
+    steps: int = 50
+
+
+Request = Generate | ScoreOptions | Classify | Attribute
 
 
 class Generated(NamedTuple):
@@ -103,15 +154,40 @@ class ClassProbs(NamedTuple):
     tokens_in: int
 
 
+class Attributed(NamedTuple):
+    """Answer to :class:`Attribute`.
+
+    Attributes:
+        value: The number that is explained.
+        tokens: Ids of the tokens that are explained, in order.
+        scores: For each method one number per token.
+        shares: Triples of token (place in ``tokens``), unit and share, from :func:`~dfar_toolkit.spans.unit_shares`;
+            empty where no places were given.
+        gaps: For methods that are complete, |sum of scores - (f(x) - f(baseline))| / |f(x) - f(baseline)|; ``nan``
+            where the two values are equal.
+        baseline: The token that stood for nothing, as text; "" for no token.
+        dtype: What the model computed in.
+    """
+
+    value: float
+    tokens: tuple[int, ...]
+    scores: dict[str, tuple[float, ...]]
+    shares: tuple[tuple[int, int, float], ...]
+    gaps: dict[str, float]
+    baseline: str
+    dtype: str
+
+
 class Failed(NamedTuple):
     """No answer came. ``kind`` is one word to count by; ``message`` one line.
 
     Kinds: ``timeout``, ``rate_limit``, ``server`` (5xx), ``refused`` (4xx), ``malformed``, ``no_logprobs``,
-    ``too_long`` (the prompt does not fit the model), ``memory``, ``connection``.
+    ``too_long`` (the prompt does not fit the model), ``memory``, ``connection``, ``needs_model`` (a server
+    cannot do it), ``unplaced`` (no token stands at the places).
     """
 
     kind: str
     message: str
 
 
-Reply = Generated | OptionScores | ClassProbs | Failed
+Reply = Generated | OptionScores | ClassProbs | Attributed | Failed

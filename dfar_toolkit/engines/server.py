@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Self, TypeVar
 
 from dfar_toolkit.engines.requests import (
+    Attribute,
     Classify,
     Elicited,
     Failed,
@@ -172,6 +173,9 @@ class ServerEngine:
                 "a model server has no classes to tell the probabilities of; load the classifier itself, or ask for "
                 "labels by a prompt."
             )
+        if isinstance(request, Attribute) or (isinstance(request, ScoreOptions) and request.hidden):
+            what = "attributions" if isinstance(request, Attribute) else "hidden tokens"
+            return Failed("needs_model", f"{what} need the model itself, which a server does not hand out")
         if not request.conversation:
             raise EngineError("wanted a prompt, found a conversation without turns.")
         self._plain_texts = self._plain_texts or (self._chat and is_plain(request.conversation))

@@ -109,7 +109,7 @@ def _ranked(item_id: str, names: tuple[str, ...], texts: tuple[Text, ...]) -> Un
     wanted: Any = Rank(names, texts)  # no request of the engines, so only :class:`RankerEngine` is asked
 
     def start() -> Steps:
-        rows = classified(item_id, "", None).start()
+        rows: Any = classified(item_id, "", None).start()
         next(rows)
         reply = yield wanted
         try:

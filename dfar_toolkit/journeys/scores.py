@@ -17,17 +17,34 @@ from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.scoring import confusions, score
+from dfar_toolkit.scoring.rationale_differences import DIFFERENCE_COLUMNS, rationale_differences
+from dfar_toolkit.scoring.rationale_scores import (
+    RATIONALE_COLUMNS,
+    RATIONALE_PARTS,
+    rationale_parts,
+    rationale_scores,
+)
+from dfar_toolkit.scoring.score_columns import SCORE_SCHEMA
 from dfar_toolkit.tabular import nearest, quoted
 
 ORDERED_KINDS = ("ordinal", "interval", "ratio")
+_NO_CELLS = pl.DataFrame(
+    schema={"run_id": pl.String, "subset": pl.String, "gold": pl.String, "pred": pl.String, "count": pl.UInt32}
+)
 
 
 class Scored(NamedTuple):
-    """The scores of a file, and its confusion matrices: ``run_id, subset, gold, pred, count``."""
+    """The scores of a file, and its confusion matrices: ``run_id, subset, gold, pred, count``.
+
+    Of a file with rationales, or tests of reasons, also ``rationales`` and ``differences`` between their methods; else
+    these are empty.
+    """
 
     table: pl.DataFrame
     confusion: pl.DataFrame
     options: list[str]
+    rationales: pl.DataFrame
+    differences: pl.DataFrame
 
     def confusion_rows(self) -> list[dict[str, object]]:
         """The cells as rows of scores: metric ``confusion``, ``label`` the gold one, ``predicted`` null if unparsed."""
@@ -122,6 +139,10 @@ def score_file(
         for line in reading_lines(outputs, read):
             said(line)
     kind = str(folder.questions["kind"][0])
+    of_answers = None if parts is None else [part for part in parts if part not in RATIONALE_PARTS]
+    rationales, differences = _of_rationales(read.outputs, folder, parts, split, confidence, n_boot, seed)
+    if of_answers == [] and parts:
+        return Scored(pl.DataFrame(schema=SCORE_SCHEMA), _NO_CELLS, folder.options, rationales, differences)
     answers, asked = scorable(read.outputs, folder)
     table = score(
         answers,
@@ -131,7 +152,7 @@ def score_file(
         judgements=judged,
         judge_models=[*judge_models, *model_judges(folder.raters, judged)],
         annotations=folder.annotations,
-        parts=parts,
+        parts=of_answers,
         split=split,
         note=_read_note(read),
         confidence=confidence,
@@ -139,7 +160,32 @@ def score_file(
         seed=seed,
     )
     cells = confusions(read.outputs, folder.items, options=folder.options, split=split)
-    return Scored(table, cells, folder.options)
+    return Scored(table, cells, folder.options, rationales, differences)
+
+
+def _of_rationales(
+    outputs: pl.DataFrame,
+    folder: ItemsFolder,
+    parts: Sequence[str] | None,
+    split: Sequence[str] | None,
+    confidence: float,
+    n_boot: int,
+    seed: int,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Scores of rationales and reasons under test, and paired tests between methods, where the file has any."""
+    wanted = None if parts is None else [part for part in parts if part in RATIONALE_PARTS]
+    items = folder.items if split is None else folder.items.filter(pl.col("split").is_in(list(split)))
+    outputs = outputs.filter(pl.col("item_id").is_in(items["item_id"].implode()))
+    if wanted == [] or not rationale_parts(outputs):
+        return pl.DataFrame(schema=RATIONALE_COLUMNS), pl.DataFrame(schema=DIFFERENCE_COLUMNS)
+    table = rationale_scores(
+        outputs, items, folder.annotations, options=folder.options, parts=wanted, confidence=confidence,
+        n_boot=n_boot, seed=seed,
+    )  # fmt: skip
+    differences = rationale_differences(
+        outputs, items, folder.annotations, options=folder.options, confidence=confidence, n_boot=n_boot, seed=seed
+    )
+    return table, differences
 
 
 def check_judges(judged: pl.DataFrame, models: Sequence[str], where: str) -> None:

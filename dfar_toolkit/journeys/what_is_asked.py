@@ -169,14 +169,32 @@ def item_units(
     Returns:
         The units, what the first is asked, and notes.
     """
-    asked = asked_of(question.items, list(question.shown), wording=question.wording)
-    notes: list[str] = []
-    if selection.shots:
-        shots, notes = _shots(_labelled(folder, question), question, manner, selection, seed)
-        asked = [replace(one, shots=shots) for one in asked]
+    asked, notes = asked_items(folder, question, manner, selection, seed)
     ids = question.items["item_id"].to_list()
     units = [unit_of(item, one, manner, orders=shown_orders) for item, one in zip(ids, asked, strict=True)]
     return units, asked[0], notes
+
+
+def asked_items(
+    folder: ItemsFolder, question: Question, manner: Manner, selection: Selection, seed: int
+) -> tuple[list[Asked], list[str]]:
+    """What is asked about each item, as nobody in particular, with examples before it where they are wanted.
+
+    Args:
+        folder: All items; examples come from these.
+        question: What is asked of which.
+        manner: How.
+        selection: How many examples, from where.
+        seed: Of the examples.
+
+    Returns:
+        One per item, in their order, and notes.
+    """
+    asked = asked_of(question.items, list(question.shown), wording=question.wording)
+    if not selection.shots:
+        return asked, []
+    shots, notes = _shots(_labelled(folder, question), question, manner, selection, seed)
+    return [replace(one, shots=shots) for one in asked], notes
 
 
 def annotator_units(

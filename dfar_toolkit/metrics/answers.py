@@ -77,6 +77,8 @@ def join_outputs(
     question = _question(outputs, question)
     rows = _kept(outputs, outputs["question"] == question)
     plain = _kept(rows, (rows["condition"] == "full") & (rows["annotator_id"] == ""))
+    if "method" in plain.columns and (plain["method"] == "").any():  # beside them may stand answers within a test
+        plain = _kept(plain, plain["method"] == "")
     if not len(plain):
         raise TableError('score: no output has the condition "full" and an empty annotator_id; nothing to score.')
     places = _places(plain, items)

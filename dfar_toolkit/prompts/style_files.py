@@ -21,6 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from dfar_toolkit.errors import TableError
 
 TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
+RATIONALE_TEMPLATES: Final = TEMPLATES.parent / "rationale_templates"
 ENDING: Final = ".jinja"
 BLOCKS: Final = ("system", "user", "answer_start")
 VARIABLES: Final = (
@@ -241,14 +242,14 @@ def _top_level(tree: nodes.Template, path: Path) -> tuple[dict[str, tuple[object
 def _parent(name: str, chain: list[_File]) -> Path:
     """The file of a parent: beside the first file, else ours; a file may extend ours of its own name."""
     where = chain[-1].path
-    for folder in dict.fromkeys((chain[0].path.resolve().parent, TEMPLATES)):
+    for folder in dict.fromkeys((chain[0].path.resolve().parent, TEMPLATES, RATIONALE_TEMPLATES)):
         found = folder / name
         if Path(name).name != name or name in (".", "..") or "\\" in name or found.resolve().parent != folder:
             break
         if found.is_file():
             if found.resolve() not in [file.path.resolve() for file in chain]:
                 return found
-            if folder == TEMPLATES:
+            if folder in (TEMPLATES, RATIONALE_TEMPLATES):
                 raise TableError(f"{where}: extends {name!r}, which extends it in turn.")
     ours = ", ".join(sorted(path.name for path in TEMPLATES.glob(f"*{ENDING}")))
     raise TableError(f"{where}: extends {name!r}, which is no file in its folder and none of ours ({ours}).")

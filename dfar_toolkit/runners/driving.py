@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from dfar_toolkit.engines.requests import Reply, Request
-from dfar_toolkit.runners.units import Row, Steps, Unit
+from dfar_toolkit.runners.units import Row, Unit
 from dfar_toolkit.runners.workers import Worker
 
 # What a kill may cost on a local model is the work of one chunk, and a process is given whole chunks.
@@ -127,7 +127,7 @@ def chunks_of(units: Sequence[Unit], most: int | None = None) -> list[list[Unit]
 
 def _in_lockstep(units: Sequence[Unit], model: Local) -> Iterator[tuple[Unit, list[Row]]]:
     """All units one step further at a time; each with its rows as soon as it ends."""
-    live: list[tuple[Unit, Steps, Request]] = []
+    live: list[tuple[Unit, Any, Request | list[Request]]] = []
     for unit in units:
         steps = unit.start()
         try:
@@ -135,9 +135,11 @@ def _in_lockstep(units: Sequence[Unit], model: Local) -> Iterator[tuple[Unit, li
         except StopIteration as end:
             yield unit, end.value
     while live:
-        replies = model.ask([request for _, _, request in live])
-        going: list[tuple[Unit, Steps, Request]] = []
-        for (unit, steps, _), reply in zip(live, replies, strict=True):
+        asked = [request if isinstance(request, list) else [request] for _, _, request in live]
+        replies = iter(model.ask([request for requests in asked for request in requests]))
+        going: list[tuple[Unit, Any, Request | list[Request]]] = []
+        for unit, steps, request in live:
+            reply = [next(replies) for _ in request] if isinstance(request, list) else next(replies)
             try:
                 going.append((unit, steps, steps.send(reply)))
             except StopIteration as end:
@@ -205,11 +207,15 @@ async def _side_by_side(
 
 
 async def _to_the_end(unit: Unit, server: Served) -> list[Row]:
-    steps = unit.start()
+    steps: Any = unit.start()
     try:
         request = next(steps)
         while True:
-            request = steps.send(await server.ask(request))
+            if isinstance(request, list):
+                # One after the other: the units go side by side, which is what the server is asked to bear.
+                request = steps.send([await server.ask(one) for one in request])
+            else:
+                request = steps.send(await server.ask(request))
     except StopIteration as end:
         rows: list[Row] = end.value
         return rows

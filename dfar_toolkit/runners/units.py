@@ -12,6 +12,8 @@ Row = dict[str, Any]
 # Asks for one thing after the other and is sent each reply; returns the rows of the outputs (or judgements) table.
 # It knows neither batches nor threads, so that local models and servers go through the same steps.
 Steps = Generator[Request, Reply, list[Row]]
+# The same, of several things at once: a list of requests is answered by the list of their replies.
+ManySteps = Generator[list[Request], list[Reply], list[Row]]
 
 
 class Unit(NamedTuple):
@@ -25,7 +27,7 @@ class Unit(NamedTuple):
 
     name: str
     size: int
-    start: Callable[[], Steps]
+    start: Callable[[], Steps | ManySteps]
 
 
 def seed_of(seed: int, *parts: object) -> int:

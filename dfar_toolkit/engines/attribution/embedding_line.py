@@ -1,0 +1,106 @@
+r"""Points on the line from nothing to the input, put in where the model looks its embeddings up.
+
+With \(x\) the embeddings of a row and \(b\) the baseline, the model reads \(b + \alpha (x - b)\) at the explained
+tokens and \(x\) at all others. This is a hook on the embedding module's output: the model still gets its token ids, so
+that whatever else it reads off them (padding, the last token) stays right, and models that take no embeddings work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from dfar_toolkit.errors import EngineError
+
+
+class Stretch(NamedTuple):
+    """Rows of one pass.
+
+    Attributes:
+        owners: For each row the number of its point within the batch.
+        starts: For each row the place of its first token within its input.
+        lengths: For each row its tokens that may be explained; what follows them is not.
+    """
+
+    owners: Sequence[int]
+    starts: Sequence[int]
+    lengths: Sequence[int]
+
+
+class Read(NamedTuple):
+    """What a model read in one pass.
+
+    Attributes:
+        stretch: The rows.
+        leaf: Embeddings at the point, (rows, width, hidden); gradients are taken of them.
+        difference: Input less baseline, of the same shape.
+    """
+
+    stretch: Stretch
+    leaf: Any
+    difference: Any
+
+
+class EmbeddingLine:
+    """Replaces embeddings while a model runs.
+
+    Args:
+        alphas: For each point of the batch how far it is on the way from nothing (0) to the input (1).
+        explained: For each point the places of its input that are explained.
+        nothing: The baseline's embedding, (hidden,).
+
+    Attributes:
+        reads: What the model read, pass by pass.
+    """
+
+    def __init__(self, alphas: Sequence[float], explained: Sequence[Sequence[int]], nothing: Any) -> None:
+        self._alphas, self._explained, self._nothing = alphas, explained, nothing
+        self._next: Stretch | None = None
+        self.reads: list[Read] = []
+
+    def expect(self, stretch: Stretch) -> None:
+        """Says what the next pass is about."""
+        self._next = stretch
+
+    @contextmanager
+    def on(self, model: Any) -> Iterator[None]:
+        """Within this the model reads the points."""
+        hook = model.get_input_embeddings().register_forward_hook(self._moved)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _moved(self, _module: Any, _args: Any, output: Any) -> Any:
+        import torch
+
+        stretch = self._next
+        if stretch is None or output.ndim != 3 or output.shape[0] != len(stretch.owners):
+            raise EngineError(
+                "the model looks its embeddings up in another way than row by row, once a pass; its tokens cannot be "
+                "explained by gradients. Use leave_one_out, occlusion or a prompted rationale."
+            )
+        self._next = None
+        real = output.detach()
+        point, difference = real.clone(), real
+        if any(self._alphas[owner] != 1 for owner in stretch.owners):
+            marks = self._marks(stretch, output.shape[1], output.device)
+            full = real.float() if real.dtype in (torch.float16, torch.bfloat16) else real
+            difference = (full - self._nothing.to(full)) * marks
+            missing = torch.tensor([1 - self._alphas[owner] for owner in stretch.owners]).to(full)
+            point = (full - missing[:, None, None] * difference).to(real.dtype)
+        leaf = point.requires_grad_()
+        self.reads.append(Read(stretch, leaf, difference))
+        return leaf
+
+    def _marks(self, stretch: Stretch, width: int, device: Any) -> Any:
+        """(rows, width, 1), 1 where a token is explained."""
+        import torch
+
+        marks = [[0.0] * width for _ in stretch.owners]
+        for row, owner, start, length in zip(marks, *stretch, strict=True):
+            for place in self._explained[owner]:
+                if start <= place < start + length:
+                    row[place - start] = 1.0
+        return torch.tensor(marks, device=device)[:, :, None]

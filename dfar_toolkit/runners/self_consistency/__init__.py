@@ -1,0 +1,1 @@
+"""Tests of a model's free-text reasons: words inserted, reasons cut and changed, contributions compared."""
