@@ -192,6 +192,10 @@ def unit_shares(units: Sequence[Span], tokens: Sequence[Span]) -> list[tuple[int
     for token, (start, end) in enumerate(tokens):
         while first < len(units) and units[first][1] <= start:
             first += 1
+        if first == len(units):
+            break
+        if end <= units[first][0]:
+            continue
         touched: list[tuple[int, int]] = []
         for unit in range(first, len(units)):
             if units[unit][0] >= end:

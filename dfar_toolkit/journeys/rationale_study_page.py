@@ -35,7 +35,11 @@ def study_plot(study: RationaleStudy, table: pl.DataFrame) -> str:
     Returns:
         An ``svg`` element.
     """
-    rows = []
+    right = table.filter(part="faithfulness", metric="accuracy", rationale_method="")
+    rows: list[dict[str, Any]] = [
+        {**row, "panel": "accuracy", "rationale_method": "the labels themselves"}
+        for row in right.unique(["run_id"], maintain_order=True).iter_rows(named=True)
+    ]
     for metric, title in _panels(study):
         own = _of(table, study, metric)
         for method in own["rationale_method"].unique(maintain_order=True):

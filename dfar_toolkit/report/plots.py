@@ -20,6 +20,8 @@ from dfar_toolkit.tables import HUMAN_RUN
 if TYPE_CHECKING:
     import altair as alt
 
+    Drawn = alt.LayerChart | alt.FacetChart | alt.VConcatChart
+
 INK: Final = "#1b1f24"  # the page's style sheet swaps these two for the colours of the reader's scheme
 RULE: Final = "#e3e6ea"
 ACCENT: Final = "#4477aa"
@@ -244,9 +246,9 @@ def sized(chart: alt.LayerChart, lines: int, step: int) -> alt.LayerChart:
     return sized
 
 
-def themed(chart: alt.LayerChart | alt.FacetChart) -> alt.LayerChart | alt.FacetChart:
+def themed(chart: Drawn) -> Drawn:
     """The chart in the report's look: transparent, one typeface, thin rules."""
-    look: alt.LayerChart | alt.FacetChart = (
+    look: Drawn = (
         chart.configure(background="transparent", font=_FONT, padding=_PADDING)
         .configure_view(stroke=None)
         .configure_axis(

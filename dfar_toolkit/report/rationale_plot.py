@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dfar_toolkit.report.cells import finite
 from dfar_toolkit.report.plots import ACCENT, COLOURS, INK, Row, distinct, domain, drawn_interval, inline
@@ -15,7 +15,7 @@ _WIDTH: Final = 520
 _STEP: Final = 30
 
 
-def rationale_plot(rows: Sequence[Row]) -> alt.FacetChart | None:
+def rationale_plot(rows: Sequence[Row]) -> alt.VConcatChart | None:
     """Dots with whiskers: one panel per ``panel``, one line per ``rationale_method``, one colour per ``run_id``.
 
     Args:
@@ -38,26 +38,35 @@ def rationale_plot(rows: Sequence[Row]) -> alt.FacetChart | None:
          **drawn_interval(row)}
         for row in kept
     ]  # fmt: skip
-    order, shown = list(names.values()), list(called.values())
-    colour = alt.Color("run:N", sort=shown).scale(domain=shown, range=list(COLOURS[: len(shown)]))
-    shape = alt.Shape("run:N", sort=shown).scale(domain=shown, range=["circle", "diamond", "square", "cross"])
-    by_run = colour.legend(title=None, orient="top") if len(shown) > 1 else alt.value(ACCENT)
+    shown = list(called.values())
+    across = domain(points, ends=(0,))
+    panels = list(dict.fromkeys(str(point["panel"]) for point in points))
+    charts = [_panel([point for point in points if point["panel"] == panel], panel, shown, across) for panel in panels]
+    chart: alt.VConcatChart = alt.vconcat(*charts, spacing=22)
+    return chart
+
+
+def _panel(points: Sequence[Row], title: str, runs: list[str], across: list[float]) -> alt.LayerChart:
+    """One metric: the methods that have it, each with its runs below each other."""
+    import altair as alt
+
+    order = list(dict.fromkeys(str(point["method"]) for point in points))
+    colour = alt.Color("run:N", sort=runs).scale(domain=runs, range=list(COLOURS[: len(runs)]))
+    shape = alt.Shape("run:N", sort=runs).scale(domain=runs, range=["circle", "diamond", "square", "cross"])
+    by_run = colour.legend(title=None, orient="top") if len(runs) > 1 else alt.value(ACCENT)
     y = alt.Y("method:N", sort=order, title=None).axis(ticks=False, domain=False)
-    x = alt.X("value:Q", title=None).scale(domain=domain(points, ends=(0,)), nice=False).axis(tickCount=8)
-    base = alt.Chart().encode(
-        y=y.scale(paddingInner=0.35, paddingOuter=0.2), yOffset=alt.YOffset("run:N", sort=shown), color=by_run
+    x = alt.X("value:Q", title=None).scale(domain=across, nice=False).axis(tickCount=8)
+    base = alt.Chart(inline(points)).encode(
+        y=y.scale(paddingInner=0.35, paddingOuter=0.2), yOffset=alt.YOffset("run:N", sort=runs), color=by_run
     )
     marked = base.mark_point(filled=True, size=64, opacity=1).encode(x=x)
     layers = [
         alt.Chart().mark_rule(strokeDash=[4, 4], color=INK, opacity=0.4).encode(x=alt.datum(0)),
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=None), x2="high:Q"),
-        marked.encode(shape=shape.legend(title=None, orient="top")) if len(shown) > 1 else marked,
+        marked.encode(shape=shape.legend(title=None, orient="top")) if len(runs) > 1 else marked,
     ]
-    panel = alt.layer(*layers).properties(width=_WIDTH, height=_STEP * len(order))
-    panels = list(dict.fromkeys(str(point["panel"]) for point in points))
-    facet = alt.Row("panel:N", sort=panels, title=None).header(
-        labelAngle=0, labelAlign="left", labelOrient="top", labelAnchor="start", labelFontSize=13,
-        labelFontWeight="bold", labelColor=INK, labelPadding=4,
-    )  # fmt: skip
-    chart: alt.FacetChart = panel.facet(data=inline(points), row=facet, spacing=18).resolve_scale(x="shared")
-    return chart
+    heading = alt.TitleParams(title, anchor="start", fontSize=13, fontWeight="bold", color=INK, offset=8, frame="group")
+    drawn: Any = alt.layer(*layers).properties(
+        width=_WIDTH, height=max(_STEP, 14 * len(runs) + 8) * len(order), title=heading
+    )
+    return drawn  # type: ignore[no-any-return]

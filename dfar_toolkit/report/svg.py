@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
-    import altair as alt
+    from dfar_toolkit.report.plots import Drawn
 
 _SVG: Final = "http://www.w3.org/2000/svg"
 _ELEMENTS: Final = frozenset(
@@ -25,7 +25,7 @@ _ATTRIBUTES: Final = frozenset(
 _TEXTS: Final = frozenset({"aria-label", "aria-roledescription"})  # never read as references
 
 
-def chart_svg(chart: alt.LayerChart | alt.FacetChart, *, name: str, label: str) -> str:
+def chart_svg(chart: Drawn, *, name: str, label: str) -> str:
     """Draw a chart without a browser or a network.
 
     Args:

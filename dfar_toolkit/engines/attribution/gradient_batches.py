@@ -126,7 +126,7 @@ class GradientBatches:
     ) -> None:
         """Points of one beginning; batches too large for the memory are halved."""
         # Of what is run once only copies of keys and values are held per row.
-        lengths = [self._inputs[point.at].length - done + done // 8 for point in points]
+        lengths = [self._inputs[point.at].length - done + done // 16 for point in points]
         rows = [self._inputs[point.at].rows for point in points]
         todo = list(range(len(points)))
         while todo:

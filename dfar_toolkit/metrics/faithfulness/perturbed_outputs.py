@@ -1,7 +1,7 @@
 """From the outputs of an explained run to :class:`~dfar_toolkit.metrics.faithfulness.perturbed.Perturbed`.
 
-Cost: a few sorts of the rows; 1e5 items x 5 methods x 12 steps (12 million outputs) take ten to thirty
-seconds and about 6 GB.
+Cost: a few sorts of the rows; 1e5 items x 5 methods x 12 steps (12 million outputs) take 10 to 30
+seconds and 6 GB.
 """
 
 from __future__ import annotations
@@ -139,8 +139,9 @@ def _names(rows: pl.DataFrame, asked: pl.DataFrame, options: Sequence[str] | Non
     unknown = labels.filter(~labels.is_in(list(names)))
     if len(unknown):
         raise TableError(f"faithfulness: {unknown_labels_message(unknown, names)}")
-    changed = asked.filter(pl.col("condition").is_in([*_WITHOUT, *_ONLY]))
-    operators = asked.filter(pl.col("condition") != "full")["operator"]
+    told = asked.select("condition", "method", "operator").unique()
+    changed = told.filter(pl.col("condition").is_in([*_WITHOUT, *_ONLY]))
+    operators = told.filter(pl.col("condition") != "full")["operator"]
     return _Codes(
         asked["item_id"].unique().sort(), names,
         tuple(changed["method"].unique().sort()), tuple(operators.unique().sort()),
