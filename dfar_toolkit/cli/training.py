@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from dfar_toolkit.cli.model_options import Device, Revision, TrustCode, one_run_folder
+from dfar_toolkit.cli.model_options import Attention, Device, Revision, TrustCode, one_run_folder
 from dfar_toolkit.cli.options import Config, Json, parsed_label_map
 from dfar_toolkit.cli.printing import print_json, print_table, say, usage
 from dfar_toolkit.cli.progress_bar import progress_bar
@@ -77,6 +77,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything drawn.")] = 0,
     revision: Revision = None,
     device: Device = "auto",
+    attention: Attention = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what an earlier training wrote into --out, and begin anew.")
     ] = False,
@@ -101,7 +102,10 @@ def train(
     options = TrainOptions(
         head=cast("Any", head), settings=given, train=split, evaluation=_unseen(evaluation),
         development=_share(dev), keep_leaked=keep_leaked, config=config, seed=seed,
-        loading=ModelSettings(revision=revision, device=device, trust_remote_code=trust_remote_code), fresh=fresh,
+        loading=ModelSettings(
+            revision=revision, device=device, attention=attention, trust_remote_code=trust_remote_code
+        ),
+        fresh=fresh,
         label_map=parsed_label_map(map_labels), track=tuple(track or ()),
     )  # fmt: skip
     place = items if items.startswith("hf://") else Path(items)
