@@ -165,7 +165,7 @@ class Attributed(NamedTuple):
             empty where no places were given.
         gaps: For methods that are complete, |sum of scores - (f(x) - f(baseline))| / |f(x) - f(baseline)|; ``nan``
             where the two values are equal.
-        baseline: The token that stood for nothing, as text; "" for no token.
+        baseline: The token that stood for nothing, as text; or ``zero embedding``, ``mean embedding``.
         dtype: What the model computed in.
     """
 

@@ -217,7 +217,7 @@ def _cut_pair(text: str, second: str | None, tokenizer: Any) -> tuple[_Cut, ...]
 def _shares(places: Sequence[tuple[int, Span]], tokens: Sequence[Span], before: int) -> Shares:
     """Shares of tokens in units; spans in the same text."""
     rising = sorted((span, unit) for unit, span in places if span[0] < span[1])
-    order = sorted(range(len(tokens)), key=lambda at: (tokens[at], at))
+    order = sorted(range(len(tokens)), key=tokens.__getitem__)
     found: dict[tuple[int, int], float] = {}
     for token, which, share in unit_shares([span for span, _ in rising], [tokens[at] for at in order]):
         key = (order[token] + before, rising[which][1])

@@ -130,7 +130,7 @@ def test_a_path_from_zeros_is_theirs_too_and_says_that_it_is_worthless(
         reply.scores["integrated_gradients"], case["captum"]["logit"]["integrated_gradients_50_zero_signed_sum"]
     )
     assert reply.gaps["integrated_gradients"] > 0.05
-    assert reply.baseline == ""
+    assert reply.baseline == "zero embedding"
 
 
 def test_attention_beside_gradients(engine: LocalEngine, cases: list[dict[str, Any]]) -> None:

@@ -265,6 +265,7 @@ def test_mixed_with_classes_and_what_fails() -> None:
     assert isinstance(reply, Attributed)
     assert reply.value == pytest.approx(math.log(first.probs[1]), rel=1e-4)
     assert sum(reply.scores["attention"]) == pytest.approx(1, abs=1e-4)
+    assert reply.baseline == ""  # none took part
     assert isinstance(second, Failed)
     assert second.kind == "too_long"
     assert isinstance(third, Failed)

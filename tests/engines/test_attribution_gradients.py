@@ -17,7 +17,6 @@ from tiny_families import tiny_family, tiny_loaded
 
 from dfar_toolkit.engines.attribution import option_scalar
 from dfar_toolkit.engines.attribution.attributing import attribute
-from dfar_toolkit.engines.attribution.baselines import baseline_tokens
 from dfar_toolkit.engines.loaded import LoadedModel
 from dfar_toolkit.engines.local import LocalEngine
 from dfar_toolkit.engines.requests import Attribute, Attributed, Failed, OptionScores, ScoreOptions
@@ -38,7 +37,7 @@ METHODS = (
 OPTIONS = ((" is fair to all",), (" is not fair",), (" hurts",))
 RULES = "Is it ethical or unethical? Answer with one of these labels, and nothing else:"
 TEXTS = ("I lied to my friend.", "I paid.", "It is fair because I wanted to pay my neighbour for the work.")
-END = 2  # stands for nothing: there is no mask, no unknown token, and the padding token's embedding is zeros
+END = 2  # stands for nothing: there is no mask, no unknown token, and the padding token has zeros
 ALONE = Ways(holes=False, cache=False, window=None, difference=math.nan)
 
 
@@ -236,22 +235,7 @@ def test_baselines() -> None:
     for name, empty in (("pad", table[0]), ("zero", torch.zeros(32)), ("mean", table.mean(0))):
         wanted = naive_scores(value, real, empty.detach(), range(len(real)), 2)["integrated_gradients"]
         assert near(found[name].scores["integrated_gradients"], wanted), name
-        assert found[name].baseline == ("<pad>" if name == "pad" else "")
-
-
-def test_tokens_that_stand_for_nothing() -> None:
-    tokenizer = copy.deepcopy(tiny_tokenizer())
-    assert baseline_tokens(tokenizer, "pad", 400) == [(0, "<pad>"), (2, "</s>")]
-    assert baseline_tokens(tokenizer, "mask", 400) == [(0, "<pad>"), (2, "</s>")]
-    tokenizer.pad_token = None
-    assert baseline_tokens(tokenizer, "unk", 400) == [(2, "</s>")]
-    tokenizer.eos_token = None
-    with pytest.raises(EngineError, match="take the baseline 'mean' or 'zero'"):
-        baseline_tokens(tokenizer, "mask", 400)
-    tokenizer.mask_token = "<s>"
-    assert baseline_tokens(tokenizer, "mask", 400) == [(1, "<s>")]
-    with pytest.raises(EngineError, match="mask, unk, pad, eos"):
-        baseline_tokens(tokenizer, "mask", 1)  # outside the model's embeddings
+        assert found[name].baseline == ("<pad>" if name == "pad" else f"{name} embedding")
 
 
 def test_probabilities_too_small_for_the_type() -> None:

@@ -91,9 +91,10 @@ def _attributed(
         for name, all_layers in _ATTENTION.items()
         if name in how.methods
     }
+    baseline = stands.text if INTEGRATED in how.methods else ""
     dtype = str(loaded.model.dtype).removeprefix("torch.")
     return [
-        _reply(one, found, {name: each[at] for name, each in seen.items()}, how, stands.text, dtype)
+        _reply(one, found, {name: each[at] for name, each in seen.items()}, how, baseline, dtype)
         for at, (one, found) in enumerate(zip(inputs, scored, strict=True))
     ]
 

@@ -10,6 +10,9 @@ from dfar_toolkit.errors import EngineError
 
 _TOKENS: Final = ("mask", "unk", "pad", "eos")
 _AT_ONCE: Final = 4096  # tokens whose embeddings are looked up at a time
+_LOUD: Final = 0.01  # share of the usual size of embeddings below which one is as good as zeros
+ZERO: Final = "zero embedding"
+MEAN: Final = "mean embedding"
 
 
 class Nothing(NamedTuple):
@@ -17,7 +20,7 @@ class Nothing(NamedTuple):
 
     Attributes:
         embedding: (hidden,), in float32; what the model's embedding module gives for it.
-        text: The token as text; "" for no token.
+        text: The token as text, or ``zero embedding``, ``mean embedding``.
     """
 
     embedding: Any
@@ -63,11 +66,12 @@ def nothing(loaded: LoadedModel, wanted: Baseline) -> Nothing:
         wanted: Which baseline.
 
     Returns:
-        The embedding, as it comes out of the model's embedding module, and the token's text. A token of zeros stands
-        in for another one only where there is no better.
+        The embedding, as it comes out of the model's embedding module, and the token's text. Where the tokenizer has
+        no such token, the next one stands in whose embedding is at least 1 % of the usual size: padding often has
+        zeros, from which a path says nothing where norms rescale. Where there is none, the mean embedding does.
 
     Raises:
-        EngineError: The tokenizer has no such token.
+        EngineError: The tokenizer has no such token and none to stand in.
     """
     import torch
 
@@ -79,13 +83,27 @@ def nothing(loaded: LoadedModel, wanted: Baseline) -> Nothing:
             embeddings = module(torch.tensor([[token for token, _ in found]], device=device))[0].float()
             if found[0][0] == getattr(loaded.tokenizer, f"{wanted}_token_id"):
                 return Nothing(embeddings[0], found[0][1])
-            # Padding tokens often have embeddings of zeros, from which a path says nothing where norms rescale.
-            at = next((at for at, embedding in enumerate(embeddings) if embedding.any()), 0)
-            return Nothing(embeddings[at], found[at][1])
+            least = _LOUD * _usual_size(module, rows, device)
+            at = next((at for at, embedding in enumerate(embeddings) if float(embedding.norm()) >= least), None)
+            return _mean(module, rows, device) if at is None else Nothing(embeddings[at], found[at][1])
         if wanted == "zero":
-            return Nothing(torch.zeros_like(module(torch.tensor([[0]], device=device))[0, 0].float()), "")
-        total: Any = 0
-        for start in range(0, rows, _AT_ONCE):
-            ids = torch.arange(start, min(start + _AT_ONCE, rows), device=device)
-            total = total + module(ids[None])[0].double().sum(0)
-        return Nothing((total / rows).float(), "")
+            return Nothing(torch.zeros_like(module(torch.tensor([[0]], device=device))[0, 0].float()), ZERO)
+        return _mean(module, rows, device)
+
+
+def _usual_size(module: Any, rows: int, device: Any) -> float:
+    """The mean norm of embeddings: of all, or of as many as are looked up at once, evenly spaced."""
+    import torch
+
+    ids = torch.arange(0, rows, -(-rows // _AT_ONCE), device=device)
+    return float(module(ids[None])[0].float().norm(dim=-1).mean())
+
+
+def _mean(module: Any, rows: int, device: Any) -> Nothing:
+    import torch
+
+    total: Any = 0
+    for start in range(0, rows, _AT_ONCE):
+        ids = torch.arange(start, min(start + _AT_ONCE, rows), device=device)
+        total = total + module(ids[None])[0].double().sum(0)
+    return Nothing((total / rows).float(), MEAN)

@@ -1,0 +1,357 @@
+"""How long token attributions take, beside captum and inseq in the same process.
+
+Asked are input x gradient, integrated gradients (50 points, unknown token as baseline) and leave one out of the logit
+of a label of one token, for inputs of 48 to 80 tokens, and for inputs of that length after 256 tokens of instruction
+that all share. Of the latter only the text is explained, which is what is compared with people's rationales; the other
+libraries run the whole input for it. One thread, random weights, float32. All ways must give the same scores, to 1e-3
+of the largest. captum is its core methods on embeddings (gradients) and token ids (``FeatureAblation``, as it comes
+and 16 at a time), which are faster than its wrappers for language models; inseq has no leave one out. Ways run in
+turns; the processor's time counts, which other work on the machine stretches less, of the best of ``--repeat`` turns
+(one turn where a turn takes over 15 s). ``ours`` reads texts and begins with a new engine each time: tokenizing,
+finding the words' tokens, the trial of the model's cache and the pass over the prefix are in it.
+
+With N inputs of P shared and Q own tokens and S points, a plain loop runs N S (P + Q) tokens forth and back, ours
+P + N S Q, and the model's last layer only at the last token on the way back.
+
+captum and inseq are no dependencies of the toolkit; both in an environment of their own:
+
+    python -m pip install captum==0.9.0 inseq==0.7.1
+    python benchmarks/attribution_throughput.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.metadata
+import json
+import os
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}  # the second is the tokenizer's
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+RESULTS = Path(__file__).resolve().parent / "results" / "attribution_throughput.json"
+ITEMS, PREFIX, OWN, STEPS, AT_ONCE = 64, 256, (48, 80), 50, 16
+SLOW = 15.0  # seconds of a turn that is not repeated
+LABELS = (" ethical", " unethical")
+# Inputs that each way is asked for; of the small model fewer, as one turn of 64 would take minutes.
+COUNTS = {
+    ("tiny", "input_x_gradient"): 64, ("tiny", "integrated_gradients"): 16, ("tiny", "leave_one_out"): 16,
+    ("small", "input_x_gradient"): 64, ("small", "integrated_gradients"): 2, ("small", "leave_one_out"): 4,
+}  # fmt: skip
+WORDS = """
+    I my friend neighbour paid lied because wanted to work the statement people is it fair with one of these labels
+    answer reason question from borrowed garden child late promised letter told them nobody money old house gave
+""".split()  # noqa: SIM905
+
+Scores = list[list[float]]
+Way = Callable[[], Scores]
+
+
+def tiny_llama(tokenizer: Any) -> Any:
+    """A Llama of 0.14 M parameters with random weights."""
+    return _llama(tokenizer, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+                  num_key_value_heads=2, vocab_size=480, initializer_range=0.25)  # fmt: skip
+
+
+def small_llama(tokenizer: Any) -> Any:
+    """A Llama of 33.5 M parameters with random weights."""
+    return _llama(tokenizer, hidden_size=512, intermediate_size=1376, num_hidden_layers=8, num_attention_heads=8,
+                  num_key_value_heads=8, vocab_size=8000, initializer_range=0.06)  # fmt: skip
+
+
+def _llama(tokenizer: Any, **settings: Any) -> Any:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        max_position_embeddings=1024, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id, **settings,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()  # type: ignore[no-untyped-call]
+
+
+def invented(tokenizer: Any, count: int, prefix: int) -> tuple[str, list[str]]:
+    """An instruction of the wanted number of tokens, and texts of unequal lengths."""
+    rng = random.Random(0)
+
+    def grown(text: str, end: str, wanted: int) -> str:
+        while len(tokenizer(f"{text}{end}")["input_ids"]) < wanted:
+            text += f" {rng.choice(WORDS)}"
+        return text
+
+    head = grown("Guidelines:", "\n\n", prefix) + "\n\n" if prefix else ""
+    return head, [grown(f"{chr(97 + at % 26)}{at}", "\n\nAnswer:", rng.randint(*OWN)) for at in range(count)]
+
+
+class Ways:
+    """The same inputs, explained in several ways.
+
+    Args:
+        model: A causal model, of which each way has a copy.
+        tokenizer: Its tokenizer.
+        prefix: Tokens of the shared instruction.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, prefix: int) -> None:
+        from dfar_toolkit.engines.model_loading import loaded_model
+
+        self.tokenizer, self.model = tokenizer, copy.deepcopy(model)
+        self.loaded = loaded_model(copy.deepcopy(model), tokenizer, chat=False)
+        self.head, self.texts = invented(tokenizer, ITEMS, prefix)
+        self.prompts = [f"{self.head}{text}\n\nAnswer:" for text in self.texts]
+        self.target = tokenizer(LABELS[0], add_special_tokens=False)["input_ids"]
+        assert len(self.target) == 1, self.target
+        self._inseq: dict[str, Any] = {}
+        self._model = model
+
+    def explained(self, count: int) -> list[tuple[list[int], list[int], list[tuple[int, int]]]]:
+        """For each input its ids, the explained places among them, and those tokens' characters."""
+        found = []
+        for text, prompt in zip(self.texts[:count], self.prompts, strict=False):
+            said = self.tokenizer(prompt, return_offsets_mapping=True)
+            end = len(self.head) + len(text)
+            places = [
+                at for at, (a, b) in enumerate(said["offset_mapping"]) if a < b and b > len(self.head) and a < end
+            ]
+            found.append((said["input_ids"], places, [said["offset_mapping"][at] for at in places]))
+        return found
+
+    def ours(self, method: str, count: int) -> Scores:
+        """One call of a new engine for the gradients of all inputs."""
+        from dfar_toolkit.engines.local import LocalEngine
+        from dfar_toolkit.engines.requests import Attribute, Attributed, ScoreOptions
+        from dfar_toolkit.prompts.conversation import plain
+        from dfar_toolkit.prompts.placing import Place
+
+        options = tuple((label,) for label in LABELS)
+        asked = [
+            Attribute(
+                ScoreOptions(plain(prompt), options), 0,
+                (Place(0, 0, len(self.head), len(self.head) + len(text)),), (method,),  # type: ignore[arg-type]
+                kind="logit", steps=STEPS,
+            )
+            for text, prompt in zip(self.texts[:count], self.prompts, strict=False)
+        ]  # fmt: skip
+        replies = [reply for reply in LocalEngine(self.loaded).ask(asked) if isinstance(reply, Attributed)]
+        return [list(reply.scores[method]) for reply in replies]
+
+    def ours_left_out(self, count: int) -> Scores:
+        """One call of a new engine for all inputs and all tokens to be left out."""
+        from dfar_toolkit.engines.local import LocalEngine
+        from dfar_toolkit.engines.requests import OptionScores, ScoreOptions
+        from dfar_toolkit.prompts.conversation import plain
+        from dfar_toolkit.prompts.placing import Place
+
+        asked, sizes = [], []
+        for (_, _, spans), prompt in zip(self.explained(count), self.prompts, strict=False):
+            options = ((LABELS[0],),)
+            asked.append(ScoreOptions(plain(prompt), options))
+            asked += [
+                ScoreOptions(plain(prompt), options, hidden=(Place(0, 0, a, b),), hiding="token") for a, b in spans
+            ]
+            sizes.append(len(spans) + 1)
+        said = [reply.logprobs[0] for reply in LocalEngine(self.loaded).ask(asked) if isinstance(reply, OptionScores)]
+        found = []
+        for size in sizes:
+            own, said = said[:size], said[size:]
+            found.append([own[0] - value for value in own[1:]])
+        return found
+
+    def captum(self, method: str, count: int) -> Scores:
+        """Captum's core methods on embeddings, one input at a time."""
+        import torch
+        from captum.attr import InputXGradient, IntegratedGradients
+
+        table = self.model.get_input_embeddings()
+
+        def value(embedded: Any) -> Any:
+            return self.model(inputs_embeds=embedded, use_cache=False).logits[:, -1, self.target[0]]
+
+        found = []
+        for ids, places, _ in self.explained(count):
+            real = table(torch.tensor([ids])).detach()
+            if method == "input_x_gradient":
+                scores = InputXGradient(value).attribute(real.requires_grad_())
+            else:
+                empty = real.clone()
+                empty[0, places] = table.weight[self.tokenizer.unk_token_id].detach()
+                scores = IntegratedGradients(value).attribute(real, empty, n_steps=STEPS, method="gausslegendre")
+            found.append(scores.sum(-1)[0, places].tolist())
+        return found
+
+    def captum_left_out(self, count: int, at_once: int) -> Scores:
+        """Captum's ablation of token ids; what is not explained is one feature."""
+        import torch
+        from captum.attr import FeatureAblation
+
+        def value(ids: Any) -> Any:
+            return self.model(input_ids=ids, use_cache=False).logits[:, -1].log_softmax(-1)[:, self.target[0]]
+
+        found = []
+        with torch.no_grad():
+            for ids, places, _ in self.explained(count):
+                mask = torch.zeros(1, len(ids), dtype=torch.long)
+                mask[0, places] = torch.arange(1, len(places) + 1)
+                scores = FeatureAblation(value).attribute(
+                    torch.tensor([ids]), baselines=self.tokenizer.unk_token_id, feature_mask=mask,
+                    perturbations_per_eval=at_once,
+                )  # fmt: skip
+                found.append(scores[0, places].tolist())
+        return found
+
+    def inseq(self, method: str, count: int) -> Scores:
+        """Inseq with the label given."""
+        import inseq
+
+        if method not in self._inseq:
+            self._inseq[method] = inseq.load_model(copy.deepcopy(self._model), method, tokenizer=self.tokenizer)
+        more = {"n_steps": STEPS, "internal_batch_size": STEPS} if method == "integrated_gradients" else {}
+        prompts = self.prompts[:count]
+        said = self._inseq[method].attribute(
+            prompts, [f"{prompt}{LABELS[0]}" for prompt in prompts], attributed_fn="logit", show_progress=False,
+            batch_size=AT_ONCE, **more,
+        )  # fmt: skip
+        own = zip(said.sequence_attributions, self.explained(count), strict=True)
+        return [one.target_attributions[:, -1].sum(-1)[places].tolist() for one, (_, places, _) in own]
+
+    def of(self, method: str, count: int, *, whole_path: bool) -> dict[str, Way]:
+        """The ways of a method; ours is the first."""
+        if method == "leave_one_out":
+            return {
+                "ours": lambda: self.ours_left_out(count),
+                "captum": lambda: self.captum_left_out(count, 1),
+                f"captum, {AT_ONCE} at a time": lambda: self.captum_left_out(count, AT_ONCE),
+            }
+        ways: dict[str, Way] = {"ours": lambda: self.ours(method, count), "captum": lambda: self.captum(method, count)}
+        if not whole_path:
+            ways["inseq"] = lambda: self.inseq(method, count)
+        else:
+            # Its baseline goes over the whole input, so that its scores are others; the work is the same.
+            ways["inseq (whole input)"] = lambda: self.inseq(method, count)
+        return ways
+
+
+def difference(ours: Scores, other: Scores) -> float:
+    """Largest difference of a score as a share of the largest score of its input."""
+    return max(
+        max(abs(a - b) for a, b in zip(mine, its, strict=True)) / max(map(abs, mine))
+        for mine, its in zip(ours, other, strict=True)
+    )
+
+
+def timed(ways: dict[str, Way], count: int, repeat: int) -> dict[str, dict[str, Any]]:
+    """Seconds of each way, in turns; the first warms up, checks that all say the same, and counts where it is slow."""
+    said: dict[str, Scores] = {}
+    taken: dict[str, list[float]] = {}
+    for turn in range(repeat + 1):
+        for name, work in ways.items():
+            if turn > 0 and taken[name][:1] > [SLOW]:
+                continue
+            start = time.process_time()
+            scores = work()
+            seconds = time.process_time() - start
+            said.setdefault(name, scores)
+            taken.setdefault(name, []).extend([seconds] if turn > 0 or seconds > SLOW else [])
+    differences = {name: difference(said["ours"], scores) for name, scores in said.items() if "(" not in name}
+    assert max(differences.values()) < 1e-3, differences
+    best = min(taken["ours"])
+    return {
+        name: {
+            "cpu_s": round(min(own), 4), "inputs_per_s": round(count / min(own), 3),
+            "ratio_to_ours": round(min(own) / best, 2), "largest_difference": differences.get(name),
+        }
+        for name, own in taken.items()
+    }  # fmt: skip
+
+
+def as_markdown(found: dict[str, Any]) -> str:
+    """The results as a table."""
+    lines = [
+        "# Token attributions: inputs per second of processor time", "",
+        "<!-- Written by benchmarks/attribution_throughput.py; change that. -->", "", f"{found['machine']}.", "",
+        "| model | shared tokens | method | inputs | way | inputs/s | ours is faster by | largest difference |",
+        "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for run in found["runs"]:
+        for way, row in run["ways"].items():
+            apart = row["largest_difference"]
+            lines.append(
+                f"| {run['model']} ({run['parameters'] / 1e6:.2f} M) | {run['prefix']} | {run['method']} | "
+                f"{run['inputs']} | {way} | {row['inputs_per_s']} | "
+                f"{'' if way == 'ours' else row['ratio_to_ours']} | {'' if not apart else f'{apart:.0e}'} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def check_installed() -> None:
+    """Stops where the libraries to be compared with are not there."""
+    try:
+        import captum  # noqa: F401
+        import inseq  # noqa: F401
+    except ImportError as error:
+        raise SystemExit(
+            f"{error}: the comparison needs captum and inseq, best in an environment of their own beside the toolkit: "
+            "pip install captum==0.9.0 inseq==0.7.1"
+        ) from None
+
+
+def main() -> None:
+    """All methods on both models, with and without a shared instruction."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--model", choices=("tiny", "small"), help="only this one; nothing is written")
+    given = parser.parse_args()
+    check_installed()
+
+    import captum
+    import torch
+    import transformers
+
+    from tiny_models import tiny_tokenizer  # type: ignore[import-not-found]
+
+    torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.unk_token = "<|end|>"
+    runs = []
+    for name, make in (("tiny", tiny_llama), ("small", small_llama)):
+        if given.model not in (None, name):
+            continue
+        model = make(tokenizer)
+        for prefix in (0, PREFIX):
+            ways = Ways(model, tokenizer, prefix)
+            lengths = [len(ids) for ids, _, _ in ways.explained(ITEMS)]
+            for method in ("input_x_gradient", "integrated_gradients", "leave_one_out"):
+                count = COUNTS[name, method]
+                rows = timed(ways.of(method, count, whole_path=method == "integrated_gradients"), count, given.repeat)
+                runs.append(
+                    {
+                        "model": name, "parameters": sum(weight.numel() for weight in model.parameters()),
+                        "prefix": prefix, "mean_tokens": round(sum(lengths) / len(lengths), 1), "method": method,
+                        "inputs": count, "ways": rows,
+                    }
+                )  # fmt: skip
+                print(name, prefix, method, count, flush=True)
+                for way, row in rows.items():
+                    print(f"  {way:22} {row}", flush=True)
+    machine = (
+        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, transformers {transformers.__version__}, captum {captum.__version__}, "
+        f"inseq {importlib.metadata.version('inseq')}, 1 thread"
+    )
+    found = {"machine": machine, "repeat": given.repeat, "runs": runs}
+    if given.model is None:
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        RESULTS.with_suffix(".md").write_text(as_markdown(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
