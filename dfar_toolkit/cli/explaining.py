@@ -68,7 +68,10 @@ def explain(
     rationales: Annotated[
         Path | None, typer.Option("--rationales", help="Try out the rationales of a file or run of any tool as well.")
     ] = None,
-    style: Annotated[str, typer.Option("--style", help="The prompt: label, label-letters, or a Jinja file.")] = "label",
+    style: Annotated[
+        str | None,
+        typer.Option("--style", help="The prompt: label, label-letters, or a Jinja file (default: as it was trained)."),
+    ] = None,
     config: Config = None,
     split: Annotated[list[str] | None, typer.Option("--split", help="Explain these splits (default: test).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items.")] = None,
@@ -105,7 +108,7 @@ def explain(
     k: Annotated[
         list[int] | None, typer.Option("--k", min=1, help="Numbers of words besides (repeat; default: 1).")
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Random rationales per item.")] = 5,
+    draws: Annotated[int, typer.Option(min=1, max=1000, help="Random rationales per item.")] = 5,
     top_k: Annotated[int, typer.Option(min=1, help="Words that prompted_top_k asks for.")] = 5,
     width: Annotated[int, typer.Option(min=1, help="Words that occlusion takes away at once.")] = 3,
     mask: Annotated[str, typer.Option(help="What stands for a masked word.")] = "[REDACTED]",
@@ -152,6 +155,8 @@ def explain(
     ):  # fmt: skip
         if value not in allowed:
             usage(f"{name} must be one of {', '.join(str(a) for a in allowed if a)}, found {value!r}")
+    if style is None and server is None:
+        chat, style = _as_trained(model, chat)
     asked_of = engine_options(
         model, server=server, key_from=key_from, revision=revision, adapter=adapter, dtype=dtype, device=device,
         attention=attention, chat=chat, budget=budget, max_length=max_length, trust_remote_code=trust_remote_code,
@@ -159,6 +164,7 @@ def explain(
         server_forced=server_forced, prices=prices,
     )  # fmt: skip
     from dfar_toolkit.journeys.engines_of import open_engine
+    from dfar_toolkit.journeys.explain_checks import check_before_loading
     from dfar_toolkit.journeys.explaining import ExplainOptions, explain_plan
     from dfar_toolkit.journeys.explaining import explain as run
     from dfar_toolkit.journeys.one_config import items_of
@@ -170,7 +176,7 @@ def explain(
 
     selection = Selection(splits=tuple(split) if split else None, limit=limit, question=question, shots=shots)
     asking = PredictOptions(
-        style=style, selection=selection, elicit=elicit, label_map=parsed_label_map(map_labels),  # type: ignore[arg-type]
+        style=style or "label", selection=selection, elicit=elicit, label_map=parsed_label_map(map_labels),  # type: ignore[arg-type]
         seed=seed, run_id=run_id, retry_failed=retry_failed, fresh=fresh,
     )  # fmt: skip
     operators = tuple(dict.fromkeys(one for one in operator or ("remove",) if one != "none"))
@@ -182,6 +188,8 @@ def explain(
     )  # fmt: skip
     options = ExplainOptions(asking, how, rationales)
     place, folder = one_run_folder(out), items_of(items if items.startswith("hf://") else Path(items), config)
+    # A model takes minutes to load; what cannot be asked is said before.
+    check_before_loading(folder, asking, how, rationales=rationales, served=server is not None)
     worker = Worker.from_environment()
     engine = open_engine(asked_of, worker=worker)
     if dry_run:
@@ -204,6 +212,20 @@ def explain(
     full = found.outputs.filter(condition="full")
     if len(full.drop_nulls("error")) == len(full):
         raise typer.Exit(1)
+
+
+def _as_trained(model: str, chat: bool | None) -> tuple[bool | None, str]:
+    """The turns and the style with which a model was trained; ``label`` where that has more than a label."""
+    from dfar_toolkit.journeys.training import asked_as_trained
+    from dfar_toolkit.prompts.styles import load_style
+
+    style, trained_chat = asked_as_trained(model)
+    if load_style(style).answer != "label":
+        say(f"trained with --style {style}; rationales are of a label that is answered at once: --style label")
+        style = "label"
+    elif style != "label":
+        say(f"asked as it was trained: --style {style}")
+    return trained_chat if chat is None else chat, style
 
 
 def _numbers(text: str) -> tuple[float, ...]:

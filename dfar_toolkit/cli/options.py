@@ -21,7 +21,9 @@ Config = Annotated[
     str | None, typer.Option("--config", help="The config of the items that is meant, where they have several.")
 ]
 Split = Annotated[list[str] | None, typer.Option("--split", help="Score these splits (default: those in the file).")]
-Map = Annotated[str | None, typer.Option("--map", help="Rename the model's labels: wrong=unethical,fine=ethical.")]
+Map = Annotated[
+    list[str] | None, typer.Option("--map", help="Rename the model's labels: wrong=unethical,fine=ethical.")
+]
 Separator = Annotated[
     str | None, typer.Option(help="Separator of CSV files where it is not a comma.", callback=one_separator)
 ]
@@ -51,15 +53,16 @@ def reading_options(
     return OutputsOptions(format=file_format, by_position=by_position, method=method, run_id=run_id)
 
 
-def parsed_label_map(text: str | None) -> dict[str, str] | None:
+def parsed_label_map(given: list[str] | None) -> dict[str, str] | None:
     """Pairs of ``--map``, given label to option; stops with exit 2 where they cannot be read."""
-    if text is None:
+    if not given:
         return None
+    text = ",".join(given)  # given once with all pairs, or again for each
     pairs = [part.partition("=") for part in text.split(",") if part]
     if not pairs or any(not (a and sign and b) for a, sign, b in pairs):
         usage(f"--map wants pairs such as wrong=unethical,fine=ethical, found {text!r}")
     named: dict[str, str] = {}
-    for given, _, option in pairs:
-        if named.setdefault(given, option) != option:
-            usage(f"--map gives two names for {given!r}")
+    for label, _, option in pairs:
+        if named.setdefault(label, option) != option:
+            usage(f"--map gives two names for {label!r}")
     return named

@@ -25,6 +25,7 @@ _FAITHFUL: Final = (  # metric, heading, whether it is of the rationale's own wo
     ("aopc_comprehensiveness_over_random", "AOPC compr. - random", False), ("racu", "RACU", False),
     ("dffot", "share to flip", False),
 )  # fmt: skip
+_COMPARED: Final = ("token_f1_above_chance", "flip_rate_over_random")  # pairs of methods that are shown unasked
 
 
 def print_rationales(table: pl.DataFrame, differences: pl.DataFrame, coverage: str, *, everything: bool) -> int:
@@ -61,8 +62,9 @@ def print_rationales(table: pl.DataFrame, differences: pl.DataFrame, coverage: s
         if len(consistent):
             _print_all(consistent, coverage)
             shown += len(consistent)
-    _print_differences(differences, coverage)
-    return len(table) - shown
+    kept = differences.filter(pl.col("metric").is_in(list(_COMPARED)))
+    _print_differences(kept, coverage)
+    return len(table) - shown + len(differences) - len(kept)
 
 
 def _print_methods(
@@ -75,14 +77,15 @@ def _print_methods(
     for method in table["rationale_method"].unique(maintain_order=True).to_list():
         own = table.filter(pl.col("rationale_method") == method)
         cells: list[object] = []
-        n, notes = 0, []
+        counts, notes = set[int](), []
         for metric, _, of_set in columns:
             row = _row(own, metric, of_set)
             shown += row is not None
             cells.append("" if row is None else _cell(row))
             if row is not None:
-                n = max(n, row["n"])
+                counts.add(row["n"])
                 notes += [row["note"]] if row["note"] else []
+        n = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "0"  # not every column has all
         lines.append([method, *cells, n, "; ".join(dict.fromkeys(notes))])
     header = ["method", *(heading for _, heading, _ in columns), "n", "notes"]
     print_noted(header, lines, title=f"{title}, {coverage} intervals", about=())
@@ -94,7 +97,7 @@ def _row(own: pl.DataFrame, metric: str, of_set: bool | None) -> Mapping[str, An
     if of_set:
         rows = rows.filter(k=_OWN)
     elif of_set is False:
-        rows = rows.filter(pl.col("k").is_null(), pl.col("share").is_null())
+        rows = rows.filter(pl.col("k").is_null(), pl.col("share").is_null(), pl.col("words_of").is_null())
     return rows.row(0, named=True) if len(rows) else None
 
 
@@ -106,7 +109,9 @@ def _print_rails(rails: pl.DataFrame, run: str, coverage: str) -> int:
     if not len(rails):
         return 0
     lines = [
-        [r["metric"], r["operator"], _cell(r), r["n"], r["note"]] for r in rails.iter_rows(named=True)
+        [r["metric"], r["operator"], _cell(r) if r["metric"] != "noise_margin" else f"{r['value']:g}", r["n"],
+         r["note"]]
+        for r in rails.iter_rows(named=True)
     ]  # fmt: skip
     header = ["what", "operator", f"value, {coverage} interval", "n", "notes"]
     print_noted(header, lines, title=f"{run}: before any rationale is believed", about=())
@@ -129,6 +134,8 @@ def _print_all(table: pl.DataFrame, coverage: str) -> None:
 def _words(row: Mapping[str, Any]) -> str:
     if row["share"] is not None:
         return f"{row['share']:.0%}"
+    if row["words_of"] is not None:
+        return f"as many as {row['words_of']}"
     return "" if row["k"] is None else "its own" if row["k"] == _OWN else str(row["k"])
 
 

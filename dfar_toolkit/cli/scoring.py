@@ -143,6 +143,8 @@ def score(
         left_out += print_rationales(
             scored.rationales, scored.differences, percent(confidence), everything=everything
         )  # fmt: skip
+    if part is not None and not len(scored.table) and not len(scored.rationales):
+        say(f"nothing to score in {', '.join(part)}: these outputs have no rows of that kind for these items")
     if left_out:
         say(f"left out of these tables: {left_out} further metrics and rows per label (--all or --json)")
 

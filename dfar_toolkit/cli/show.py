@@ -45,7 +45,9 @@ def report(
         "report.html"
     ),
     split: Annotated[list[str] | None, typer.Option("--split", help="Score these splits only.")] = None,
-    map_labels: Annotated[str | None, typer.Option("--map", help="Rename the models' labels: wrong=unethical.")] = None,
+    map_labels: Annotated[
+        list[str] | None, typer.Option("--map", help="Rename the models' labels: wrong=unethical.")
+    ] = None,
     separator: Annotated[
         str | None, typer.Option(help="Separator of CSV files where it is not a comma.", callback=one_separator)
     ] = None,

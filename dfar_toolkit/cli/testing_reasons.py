@@ -35,6 +35,22 @@ from dfar_toolkit.cli.printing import one_line, print_json, print_table, say, us
 _TESTS = ("cct", "cot_early", "cot_mistake", "cot_filler", "cot_paraphrase", "cc_shap")
 
 
+_STYLE = "label_and_reason"
+
+
+def _as_trained(model: str, chat: bool | None) -> tuple[bool | None, str]:
+    """The turns and the style with which a model was trained; ours where that has no reason."""
+    from dfar_toolkit.journeys.training import asked_as_trained
+    from dfar_toolkit.prompts.styles import load_style
+
+    style, trained_chat = asked_as_trained(model)
+    if load_style(style).answer not in ("label_and_reason", "reason_and_label"):
+        style = _STYLE
+    if style != _STYLE:
+        say(f"asked as it was trained: --style {style}")
+    return trained_chat if chat is None else chat, style
+
+
 def self_consistency(
     model: Annotated[str, typer.Option("--model", help="A model on the Hub, a folder, or the name at --server.")],
     items: Annotated[str, typer.Option("--items", help="The items folder, or hf://datasets/ORG/NAME.")],
@@ -44,8 +60,11 @@ def self_consistency(
         typer.Option("--test", help=f"Which tests (repeat for several): {', '.join(_TESTS)} (default: cct)."),
     ] = None,
     style: Annotated[
-        str, typer.Option("--style", help="The prompt; its answers must have a reason.")
-    ] = "label_and_reason",
+        str | None,
+        typer.Option(
+            "--style", help="The prompt; its answers must have a reason (default: as it was trained, label_and_reason)."
+        ),
+    ] = None,
     config: Config = None,
     split: Annotated[list[str] | None, typer.Option("--split", help="Test on these splits (default: test).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items.")] = None,
@@ -110,6 +129,8 @@ def self_consistency(
     ):  # fmt: skip
         if value not in allowed:
             usage(f"{name} must be one of {', '.join(str(a) for a in allowed if a)}, found {value!r}")
+    if style is None and server is None:
+        chat, style = _as_trained(model, chat)
     asked_of = engine_options(
         model, server=server, key_from=key_from, revision=revision, adapter=adapter, dtype=dtype, device=device,
         attention=attention, chat=chat, budget=budget, max_length=max_length, trust_remote_code=trust_remote_code,
@@ -119,7 +140,12 @@ def self_consistency(
     from dfar_toolkit.journeys.engines_of import open_engine
     from dfar_toolkit.journeys.one_config import items_of
     from dfar_toolkit.journeys.predict_options import PredictOptions, manner_of
-    from dfar_toolkit.journeys.reason_testing import ReasonTestOptions, reason_test_plan, reason_tests
+    from dfar_toolkit.journeys.reason_testing import (
+        ReasonTestOptions,
+        check_reason_tests,
+        reason_test_plan,
+        reason_tests,
+    )
     from dfar_toolkit.journeys.unit_plans import Running
     from dfar_toolkit.journeys.what_is_asked import Selection
     from dfar_toolkit.runners.self_consistency.reason_testing import ReasonTesting
@@ -127,7 +153,7 @@ def self_consistency(
 
     selection = Selection(splits=tuple(split) if split else None, limit=limit, question=question, shots=shots)
     asking = PredictOptions(
-        style=style, selection=selection, elicit=elicit, temperature=temperature,  # type: ignore[arg-type]
+        style=style or _STYLE, selection=selection, elicit=elicit, temperature=temperature,  # type: ignore[arg-type]
         max_new_tokens=max_new_tokens, label_map=parsed_label_map(map_labels), seed=seed, run_id=run_id,
         retry_failed=retry_failed, fresh=fresh,
     )  # fmt: skip
@@ -137,6 +163,8 @@ def self_consistency(
         words_per_place=words_per_place, unit=unit, cut=cut, mistake=mistake, attribution=attribution, seed=seed,  # type: ignore[arg-type]
     )  # fmt: skip
     options = ReasonTestOptions(asking, how, words)
+    # A model takes minutes to load; what cannot be asked is said before.
+    check_reason_tests(folder, options, served=server is not None)
     worker = Worker.from_environment()
     engine = open_engine(asked_of, worker=worker)
     if dry_run:

@@ -65,7 +65,7 @@ def train(
         bool, typer.Option("--keep-leaked", help="Learn items that stand in the evaluation too, as published results.")
     ] = False,
     map_labels: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option("--map", help="Learn labels under other names: unethical=hate_speech,ethical=no_hate_speech."),
     ] = None,
     track: Annotated[

@@ -54,13 +54,15 @@ def choices_of(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def written(choice: dict[str, Any], stops: Sequence[str] = ()) -> Written:
-    """The text of a choice, of a chat or of a plain completion; thoughts are left out.
+    r"""The text of a choice, of a chat or of a plain completion; thoughts are left out.
 
     Example:
         >>> written({"message": {"content": None, "refusal": "I cannot."}, "finish_reason": "stop"})
         Written(text='I cannot.', finish='refusal', reasoned=False)
         >>> written({"text": "good. Next", "finish_reason": "length"}, stops=(".",))
         Written(text='good', finish='stop', reasoned=False)
+        >>> written({"text": "half \ud800"}).text == "half \N{REPLACEMENT CHARACTER}"
+        True
     """
     reason = choice.get("finish_reason")
     finish = _ENDINGS.get(str(reason), str(reason)) if reason is not None else "unknown"
@@ -79,7 +81,12 @@ def written(choice: dict[str, Any], stops: Sequence[str] = ()) -> Written:
     ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
     if ends:
         text, finish = text[: min(ends)], finish if finish == "refusal" else "stop"
-    return Written(text, finish, reasoned)
+    return Written(_whole(text), finish, reasoned)
+
+
+def _whole(text: str) -> str:
+    """The text with halves of characters, which JSON may hold and no file can, as U+FFFD."""
+    return text.encode("utf-16-le", errors="surrogatepass").decode("utf-16-le", errors="replace")
 
 
 def _content(content: Any) -> str:

@@ -11,6 +11,7 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.columns import numbers, plain_texts, whole_numbers
 from dfar_toolkit.files.probabilities import most_probable, ordered_probabilities
+from dfar_toolkit.files.rationale_columns import rationale_columns
 from dfar_toolkit.files.run_settings import refuse_unfinished
 from dfar_toolkit.tables import HUMAN_RUN, conform
 from dfar_toolkit.tabular import nearest, quoted, read_table
@@ -91,6 +92,7 @@ def outputs_of(
     frame = plain_texts(frame, _TEXTS, where=str(file))
     frame = whole_numbers(frame, ("sample", "k", "draw"), where=str(file))
     frame = numbers(frame, ("temperature", "label_mass"), where=str(file))
+    frame = rationale_columns(frame, where=str(file))
     _check_ids(frame["item_id"], file)
     _check_mass(frame, file)
     primary = str(questions["question"][0])

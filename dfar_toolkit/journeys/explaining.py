@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +13,10 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.journeys.engines_of import Opened
+from dfar_toolkit.journeys.explain_checks import check_explaining, check_human, label_manner
 from dfar_toolkit.journeys.given_rationales import given_rationales
 from dfar_toolkit.journeys.one_config import items_of
-from dfar_toolkit.journeys.predict_options import PredictOptions, manner_of
+from dfar_toolkit.journeys.predict_options import PredictOptions
 from dfar_toolkit.journeys.predicting import Predicted, notes_of
 from dfar_toolkit.journeys.unit_plans import Running, UnitPlan, carry_out
 from dfar_toolkit.journeys.what_is_asked import Question, as_text, asked_items, question_of
@@ -22,15 +24,12 @@ from dfar_toolkit.prompts.asking import Asked, asked_of
 from dfar_toolkit.prompts.item_words import Word, item_fields, item_words
 from dfar_toolkit.runners.answers import Reading, says_of
 from dfar_toolkit.runners.rationales.explained_table import explained_table
-from dfar_toolkit.runners.rationales.explaining import HUMAN, METHODS, Explaining
+from dfar_toolkit.runners.rationales.explaining import HUMAN, Explaining
 from dfar_toolkit.runners.rationales.human_words import human_words_of
 from dfar_toolkit.runners.rationales.prompted import prompted_note
 from dfar_toolkit.runners.rationales.rationale import RATIONALE
 from dfar_toolkit.runners.rationales.unit import explained
-from dfar_toolkit.tabular import nearest
 
-_NAMED_TARGETS = ("predicted", "gold")
-_NAMED_CONTRASTS = ("none", "runner_up")
 GAP_WARNED = 0.05  # relative completeness gap above which a warning is printed
 _LONG_WORD = 40  # characters in a row without a blank, on average over words: a script without blanks
 
@@ -78,13 +77,19 @@ def explain(
     folder = items_of(items, config)
     plan = explain_plan(folder, engine, options, run_id=options.asking.run_id or out.resolve().name)
     return carry_out(
-        plan, engine, out, options.asking, questions=folder.questions, table=_table, notes_of=explained_notes,
-        running=running or Running(),
+        plan, engine, out, options.asking, questions=folder.questions,
+        table=partial(_table, dtype=engine.facts.get("dtype")), notes_of=explained_notes, running=running or Running(),
     )  # fmt: skip
 
 
-def _table(said: pl.DataFrame, reading: Reading, told: Callable[[str], None]) -> pl.DataFrame:
-    return explained_table(said, reading, told=told)
+def _table(
+    said: pl.DataFrame, reading: Reading, told: Callable[[str], None], *, dtype: str | None
+) -> pl.DataFrame:  # fmt: skip
+    """The outputs; what the model computed in stands in every row, as it decides which flips may be rounding."""
+    table = explained_table(said, reading, told=told)
+    if dtype is None:
+        return table
+    return table.with_columns(dtype=pl.coalesce("dtype", pl.lit(dtype)) if "dtype" in table.columns else pl.lit(dtype))
 
 
 def explain_plan(folder: ItemsFolder, engine: Opened, options: ExplainOptions, *, run_id: str) -> UnitPlan:
@@ -104,8 +109,11 @@ def explain_plan(folder: ItemsFolder, engine: Opened, options: ExplainOptions, *
     """
     asking = options.asking
     question = question_of(folder, asking.selection, asking.label_map)
-    check_explaining(options.how, question, engine, given=options.rationales is not None)
+    check_explaining(options.how, question, served=engine.kind == "server", given=options.rationales is not None)
+    if engine.kind == "ranker":
+        raise TableError("a ranker of option texts is not explained; use a causal model or a classifier.")
     reading = Reading(run_id, question.name, question.options, says=question.says)
+    check_human(folder, question, options.how)
     asked, how, notes = _asked(folder, question, engine, options)
     if engine.loaded is not None and how.manner is None:
         from dfar_toolkit.engines.classifying import class_names
@@ -117,13 +125,15 @@ def explain_plan(folder: ItemsFolder, engine: Opened, options: ExplainOptions, *
     words = {item: item_words(one, fields=how.fields, unit=how.unit) for item, one in zip(ids, asked, strict=True)}
     own = folder.annotations.filter(pl.col("item_id").is_in(ids))
     human = human_words_of(question.items, own, words)
-    if HUMAN in how.methods and not human:
-        raise TableError(f"{folder.path}: --method human: nobody marked words in these items (evidence is null).")
-    given = given_rationales(options.rationales, folder.questions, words) if options.rationales else {}
+    if HUMAN in how.methods and not human:  # of marks that say why one label and not another, none is of the label
+        raise TableError(f"{folder.path}: --method human: nobody marked words for a label alone in these items.")
+    given = {}
+    if options.rationales:
+        given = given_rationales(options.rationales, folder.questions, words, all_fields=how.fields is None)
     others = _words_of_all(asked, words, ids) if "replace" in how.operators else ()
     units = [
         explained(item, one, gold, human.get(item), how, given=given.get(item, ()), replacements=others)
-        for item, one, gold in zip(ids, asked, _golds(question), strict=True)
+        for item, one, gold in zip(ids, asked, _golds(folder, question), strict=True)
     ]
     first = "\n\n".join(item_fields(asked[0]).values())
     if how.manner is not None:
@@ -142,50 +152,19 @@ def _asked(
     if engine.kind == "classifier":
         plain = asked_of(question.items, list(question.shown), wording=question.wording)
         return plain, replace(options.how, manner=None), []
-    manner, notes = manner_of(options.asking, chat=engine.chat)
-    if manner.style.answer != "label" or manner.samples > 1 or manner.rephrase or manner.drafts:
-        raise TableError(
-            f"rationales are of one label that is answered at once; the style {manner.style.name!r} answers with "
-            f"{manner.style.answer}. Use --style label or label-letters, and one sample."
-        )
+    manner, notes = label_manner(options.asking, chat=engine.chat)
     asked, more = asked_items(folder, question, manner, options.asking.selection, options.asking.seed)
     return asked, replace(options.how, manner=manner), [*notes, *more]
 
 
-def check_explaining(how: Explaining, question: Question, engine: Opened, *, given: bool = False) -> None:
-    """Refuse methods, targets and engines that do not fit each other.
-
-    Args:
-        how: Methods, target and perturbations.
-        question: What the items are asked.
-        engine: Who is asked.
-        given: Whether rationales come from a file besides.
-
-    Raises:
-        TableError: Says what does not fit.
-    """
-    for name in how.methods:
-        if name not in METHODS:
-            raise TableError(f"unknown method {name!r}; wanted one of {', '.join(METHODS)}.{nearest(name, METHODS)}")
-    if not how.methods and not given:
-        raise TableError(f"no method: give --method with one of {', '.join(METHODS)}, or --rationales FILE.")
-    if len(question.shown) > len(question.options):
-        raise TableError("--map gives an option several names; a rationale is of one name. Give each option one.")
-    for flag, name, known in (("--target", how.target, _NAMED_TARGETS), ("--contrast", how.contrast, _NAMED_CONTRASTS)):
-        if name not in (*known, *question.shown):
-            raise TableError(
-                f"{flag} must be {', '.join(known)} or one of {', '.join(question.shown)}, found {name!r}."
-            )
-    if how.contrast == how.target:
-        raise TableError(f"--contrast {how.contrast} is the target itself; name another label.")
-    if engine.kind == "ranker":
-        raise TableError("a ranker of option texts is not explained; use a causal model or a classifier.")
-
-
-def _golds(question: Question) -> list[str | None]:
-    """The gold label of each item, by the name that the model is shown."""
+def _golds(folder: ItemsFolder, question: Question) -> list[str | None]:
+    """The items' own labels to the question, as the model is shown them."""
     shown = {option: name for name, option in question.says.items()}
-    return [None if gold is None else shown.get(gold, gold) for gold in question.items["label"].to_list()]
+    labels = question.items.select("item_id", pl.col("label").cast(pl.String))
+    if question.name != folder.question:
+        own = folder.targets.filter(question=question.name).select("item_id", pl.col("label").cast(pl.String))
+        labels = labels.select("item_id").join(own, on="item_id", how="left", maintain_order="left")
+    return [None if gold is None else shown.get(gold, gold) for gold in labels["label"].to_list()]
 
 
 def _words_of_all(asked: Sequence[Asked], words: dict[str, tuple[Word, ...]], ids: Sequence[str]) -> tuple[str, ...]:
@@ -252,6 +231,9 @@ def explained_notes(outputs: pl.DataFrame) -> list[str]:
         listed = rationales.group_by("method").agg(pl.col("n_missed", "n_listed").sum()).filter(pl.col("n_missed") > 0)
         for method, missed, named in listed.sort("method").iter_rows():
             notes.append(f"{method}: {missed} of {named} words that the model named are not in the text")
+    named = rationales.filter(pl.col("method") == HUMAN, pl.col("evidence").is_not_null())
+    if without := len(named.filter(pl.col("evidence").list.len() == 0)):
+        notes.append(f"{HUMAN}: in {without} of {len(named)} items most people marked no word, or not the same")
     if "gap" in rationales.columns:
         wide = rationales.filter(pl.col("gap") > GAP_WARNED)
         for method, count in wide.group_by("method").len().sort("method").iter_rows():

@@ -35,6 +35,7 @@ from dfar_toolkit.runners.units import Unit
 from dfar_toolkit.runners.workers import Worker, wait_for_all
 
 _LONGEST_ERROR: Final = 300
+_LASTING: Final = {"too_long", "needs_model", "unplaced"}  # asking again changes nothing
 
 
 class Predicted(NamedTuple):
@@ -292,7 +293,8 @@ def notes_of(outputs: pl.DataFrame) -> list[str]:
     if len(failed):
         kinds = failed["error"].str.extract(r"^(\w+):").value_counts(sort=True)
         parts = ", ".join(f"{count} {kind}" for kind, count in kinds.iter_rows())
-        notes.append(f"{len(failed)} of {len(final)} rows have no answer ({parts}); --retry-failed asks them again")
+        again = "; --retry-failed asks them again" if set(kinds["error"]) - _LASTING else ""
+        notes.append(f"{len(failed)} of {len(final)} rows have no answer ({parts}){again}")
         kind = f"{kinds.row(0)[0]}:"
         said = [error for error in failed["error"] if error.startswith(kind)]
         notes += [f"such as {said[0][:_LONGEST_ERROR]}"] if said else []

@@ -17,14 +17,16 @@ from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.run_settings import as_json, described, in_words, write_whole
 from dfar_toolkit.files.stacked_rows import stacked
 from dfar_toolkit.journeys.engines_of import EngineOptions, open_engine
+from dfar_toolkit.journeys.explain_checks import check_before_loading
 from dfar_toolkit.journeys.explaining import ExplainOptions, explain
 from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.predict_options import PredictOptions
 from dfar_toolkit.journeys.rationale_study_page import study_page, study_plot
 from dfar_toolkit.journeys.rationale_study_plan import RationaleStudy, read_rationale_study
-from dfar_toolkit.journeys.training import TrainOptions, train_model
+from dfar_toolkit.journeys.training import TrainOptions, learns_shares, train_model
+from dfar_toolkit.journeys.training_items import training_items
 from dfar_toolkit.journeys.unit_plans import Running
-from dfar_toolkit.journeys.what_is_asked import Selection, question_of
+from dfar_toolkit.journeys.what_is_asked import Selection
 from dfar_toolkit.metrics.faithfulness import perturbed_outputs, run_differences
 from dfar_toolkit.runners.rationales.explaining import Explaining
 from dfar_toolkit.scoring.rationale_differences import rationale_differences
@@ -34,6 +36,7 @@ FORMAT: Final = "dfar-rationale-study"
 BEGUN: Final = "plan.json"
 ENDED: Final = "study.json"
 BEFORE, AFTER, MODEL = "before", "after", "model"
+_OF_THIS_CALL: Final = "the run was whole already"  # begins notes that are not of the study
 _TABLES: Final = ("table.parquet", "differences.parquet", "before-after.parquet")
 
 
@@ -76,7 +79,12 @@ def rationale_study(
     watched = inner or (lambda _: lambda _: None)
     study = read_rationale_study(path)
     folder = items_of(study.items if study.items.startswith("hf://") else Path(study.items), study.config)
-    question_of(folder, Selection(splits=(study.split,), limit=study.limit), None)
+    check_before_loading(folder, _asking(study, BEFORE), _how(study), served=False)
+    if study.train:
+        training_items(
+            folder, train=study.train, evaluation=(study.split,), development=study.development,
+            keep_leaked=study.keep_leaked, seed=study.seed, shares=learns_shares(study.head, study.settings),
+        )  # fmt: skip
     _begin(out, study, folder)
     notes = _explained(study, folder, study.model, out / BEFORE, say, watched)
     if study.train:
@@ -92,10 +100,11 @@ def _begin(out: Path, study: RationaleStudy, folder: ItemsFolder) -> None:
     text = described(format=FORMAT, format_version=1, plan=plan)
     with in_words(out):
         if (out / BEGUN).is_file():
-            if (out / BEGUN).read_bytes() != text:
+            if (out / BEGUN).read_bytes() == text:
+                return
+            if any(one.name != BEGUN for one in out.iterdir()):
                 raise TableError(f"{out}: holds another study, or one of other items; give another --out.")
-            return
-        if out.is_dir() and any(out.iterdir()):
+        elif out.is_dir() and any(out.iterdir()):
             raise TableError(f"{out}: wanted an absent or empty folder, or that of this study; give another --out.")
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / BEGUN, lambda place: place.write_bytes(text))
@@ -108,22 +117,28 @@ def _explained(
     """Rationales of one model, in a run folder."""
     name = f"explaining {out.name} fine-tuning"
     say(name)
-    loading = ModelSettings(revision=study.revision if out.name == BEFORE else None, device=study.device)
+    revision = study.revision if out.name == BEFORE else None
+    loading = ModelSettings(revision=revision, device=study.device, chat=study.settings.get("chat"))
     engine = open_engine(EngineOptions(model, settings=loading))
     if study.head == "classifier" and engine.kind != "classifier":
         raise TableError(f"{model}: the study is of a classifier, the model is a {engine.kind} model.")
-    asking = PredictOptions(
-        style=study.style, selection=Selection(splits=(study.split,), limit=study.limit), seed=study.seed,
-        run_id=out.name,
-    )  # fmt: skip
-    how = Explaining(
+    options = ExplainOptions(_asking(study, out.name), _how(study))
+    found = explain(folder, engine, out, options, running=Running(progress=watched(name)))
+    for note in found.notes:
+        say(f"{out.name}: {note}")
+    return [f"{out.name}: {note}" for note in found.notes if not note.startswith(_OF_THIS_CALL)]
+
+
+def _asking(study: RationaleStudy, run_id: str) -> PredictOptions:
+    selection = Selection(splits=(study.split,), limit=study.limit)
+    return PredictOptions(style=study.style, selection=selection, seed=study.seed, run_id=run_id)
+
+
+def _how(study: RationaleStudy) -> Explaining:
+    return Explaining(
         None, study.methods, unit=study.words, fields=study.fields, operators=study.operators, shares=study.shares,
         draws=study.draws, seed=study.seed,
     )  # fmt: skip
-    found = explain(folder, engine, out, ExplainOptions(asking, how), running=Running(progress=watched(name)))
-    for note in found.notes:
-        say(f"{out.name}: {note}")
-    return [f"{out.name}: {note}" for note in found.notes]
 
 
 def _trained(
@@ -132,15 +147,18 @@ def _trained(
 ) -> list[str]:  # fmt: skip
     """The fine-tuned model."""
     say("fine-tuning")
+    settings = study.settings
+    if study.head == "language-model" and study.style != "label":  # trained with the prompt that it is asked with
+        settings = {"style": study.style, **settings}
     options = TrainOptions(
-        head=study.head, settings=study.settings, train=study.train, evaluation=(study.split,),
+        head=study.head, settings=settings, train=study.train, evaluation=(study.split,),
         development=study.development, keep_leaked=study.keep_leaked, seed=study.seed,
         loading=ModelSettings(revision=study.revision, device=study.device),
     )  # fmt: skip
     found = train_model(folder, study.model, out, options, progress=watched("fine-tuning"))
     for note in found.notes:
         say(f"fine-tuning: {note}")
-    return [f"fine-tuning: {note}" for note in found.notes]
+    return [f"fine-tuning: {note}" for note in found.notes if not note.startswith(_OF_THIS_CALL)]
 
 
 def _scored(study: RationaleStudy, folder: ItemsFolder, out: Path, notes: tuple[str, ...]) -> Studied:
@@ -150,8 +168,10 @@ def _scored(study: RationaleStudy, folder: ItemsFolder, out: Path, notes: tuple[
     joined = stacked(frames)
     outputs = pl.concat(frames, how="diagonal_relaxed") if joined is None else joined
     numbers: dict[str, Any] = {"confidence": study.confidence, "n_boot": study.n_boot, "seed": study.seed}
-    table = rationale_scores(outputs, folder.items, folder.annotations, options=folder.options, **numbers)
-    differences = rationale_differences(outputs, folder.items, folder.annotations, options=folder.options, **numbers)
+    items = folder.items.filter(pl.col("split") == study.split)
+    items = items if study.limit is None else items.head(study.limit)  # the others are no part of the study
+    table = rationale_scores(outputs, items, folder.annotations, options=folder.options, **numbers)
+    differences = rationale_differences(outputs, items, folder.annotations, options=folder.options, **numbers)
     table, differences = (pl.concat([t.filter(pl.col("run_id") == n) for n in runs]) for t in (table, differences))
     before_after = _before_after(study, outputs, folder, numbers) if len(runs) > 1 else pl.DataFrame()
     svg = study_plot(study, table)
@@ -183,11 +203,11 @@ def _before_after(
         name: perturbed_outputs(outputs.filter(pl.col("run_id") == name), folder.items, options=folder.options)
         for name in (BEFORE, AFTER)
     }
-    tables = [
-        run_differences(runs, metric=metric, method=method, operator=operator, **numbers)
+    methods = [one for one in runs[BEFORE].methods if one in runs[AFTER].methods and one != "random"]
+    if not methods or "random" not in runs[BEFORE].methods:
+        return pl.DataFrame()
+    return pl.concat([
+        run_differences(runs, metric=metric, method=methods, operator=operator, **numbers)
         for operator in study.operators
-        for method in runs[BEFORE].methods
-        if method in runs[AFTER].methods and method != "random" and "random" in runs[BEFORE].methods
         for metric in ("flip_rate", "comprehensiveness")
-    ]
-    return pl.concat(tables) if tables else pl.DataFrame()
+    ])  # fmt: skip

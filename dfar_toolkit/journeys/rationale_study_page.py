@@ -132,23 +132,23 @@ def _methods(study: RationaleStudy, table: pl.DataFrame, runs: Sequence[str]) ->
     methods = [m for m in table["rationale_method"].unique(maintain_order=True).to_list() if m]
     lines = []
     for method in methods:
-        cells, n = [], 0
+        cells, counts = [], set[int]()
         for metric, _ in named:
             own = _of(table, study, metric) if metric != "token_f1" else table.filter(metric=metric)
             for run in runs:
                 row = _row(own.filter(rationale_method=method, run_id=run))
                 cells.append(_cell(row))
-                n = max(n, 0 if row is None else int(row["n"]))
-        lines.append([method, *cells, str(n)])
+                counts |= set() if row is None else {int(row["n"])}
+        lines.append([method, *cells, " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""])
     return _table(header, lines)
 
 
 def _changes(frame: pl.DataFrame) -> str:
     lines = [
-        [row["rationale_method"], row["metric"], row["operator"], _cell(row), str(row["n"]), _p(row["p_value"])]
+        [row["rationale_method"], row["metric"], row["operator"], _cell(row), str(row["n"]), _p(row["p_holm"])]
         for row in frame.iter_rows(named=True)
     ]
-    return _table(["method", "metric", "operator", "after - before", "n", "p"], lines)
+    return _table(["method", "metric", "operator", "after - before", "n", "p (Holm)"], lines)
 
 
 def _pairs(frame: pl.DataFrame) -> str:

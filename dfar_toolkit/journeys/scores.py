@@ -178,14 +178,27 @@ def _of_rationales(
     outputs = outputs.filter(pl.col("item_id").is_in(items["item_id"].implode()))
     if wanted == [] or not rationale_parts(outputs):
         return pl.DataFrame(schema=RATIONALE_COLUMNS), pl.DataFrame(schema=DIFFERENCE_COLUMNS)
+    items, options = _of_question(outputs, items, folder)
     table = rationale_scores(
-        outputs, items, folder.annotations, options=folder.options, parts=wanted, confidence=confidence,
+        outputs, items, folder.annotations, options=options, parts=wanted, confidence=confidence,
         n_boot=n_boot, seed=seed,
     )  # fmt: skip
     differences = rationale_differences(
-        outputs, items, folder.annotations, options=folder.options, confidence=confidence, n_boot=n_boot, seed=seed
-    )
+        outputs, items, folder.annotations, options=options, parts=wanted, confidence=confidence,
+        n_boot=n_boot, seed=seed,
+    )  # fmt: skip
     return table, differences
+
+
+def _of_question(outputs: pl.DataFrame, items: pl.DataFrame, folder: ItemsFolder) -> tuple[pl.DataFrame, list[str]]:
+    """The items with the gold labels of the question that is answered, and its options."""
+    names = outputs["question"].unique().to_list()
+    if len(names) > 1 or names == [folder.question]:
+        return items, folder.options
+    options = folder.questions.filter(question=names[0])["options"][0]
+    gold = folder.targets.filter(question=names[0]).select("item_id", pl.col("label").cast(pl.String))
+    items = items.drop("label").join(gold, on="item_id", how="left", maintain_order="left")
+    return items, [] if options is None else list(options)
 
 
 def check_judges(judged: pl.DataFrame, models: Sequence[str], where: str) -> None:

@@ -15,6 +15,8 @@ from dfar_toolkit.estimate import Estimate, Floats, collapse
 _ENUMERATED: Final = 16  # up to this many groups every pattern of signs is tried
 _EXACT: Final = 1000  # throws up to which the binomial is summed in whole numbers
 _ROUNDING: Final = 1e-9
+_TOGETHER: Final = 16  # from so many groups of equal size on, one binomial is drawn faster than their signs
+_CELLS: Final = 4_000_000  # signs drawn at a time
 
 
 def mcnemar_test(a_right: npt.ArrayLike, b_right: npt.ArrayLike) -> Estimate:
@@ -131,8 +133,15 @@ def _random_sums(sizes: Floats, n_perm: int, seed: int) -> Floats:
     """|sum| under random signs (n_perm,); groups of equal size are drawn together as one binomial."""
     rng = np.random.default_rng(seed)
     total = np.zeros(n_perm)
-    for size, count in zip(*np.unique(np.round(sizes, 12), return_counts=True), strict=True):
-        total += size * (2.0 * rng.binomial(count, 0.5, size=n_perm) - count)
+    size, count = np.unique(np.round(sizes, 12), return_counts=True)
+    many = count >= _TOGETHER
+    for one, times in zip(size[many], count[many], strict=True):
+        total += one * (2.0 * rng.binomial(times, 0.5, size=n_perm) - times)
+    alone = np.repeat(size[~many], count[~many])
+    step = max(1, _CELLS // max(1, len(alone)))
+    for start in range(0, n_perm if len(alone) else 0, step):
+        signs = rng.integers(0, 2, size=(min(step, n_perm - start), len(alone)), dtype=np.int8)
+        total[start : start + len(signs)] += (2.0 * signs - 1.0) @ alone
     return np.abs(total)
 
 

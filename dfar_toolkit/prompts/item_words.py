@@ -6,11 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
+from dfar_toolkit.errors import TableError
 from dfar_toolkit.prompts.asking import Asked
 from dfar_toolkit.spans import WordUnit, word_spans
 
 STATEMENT: Final = "statement"
 OPTION: Final = "option:"  # what the field of an option's own text begins with
+
+_SHOWN: Final = 60  # characters of a statement in a message
 
 Operator = Literal["remove", "mask", "replace"]
 
@@ -26,13 +29,25 @@ class Word(NamedTuple):
 def item_fields(asked: Asked) -> dict[str, str]:
     """The texts of an item by the names of their fields, in reading order: contexts, statement, texts of options.
 
+    Raises:
+        TableError: Two texts have the same name.
+
     Example:
         >>> item_fields(Asked("I lied.", options=("bad", "good"), option_texts=("It hurt.", None)))
         {'statement': 'I lied.', 'option:bad': 'It hurt.'}
     """
-    texts = {context.field: context.text for context in asked.context} | {STATEMENT: asked.statement}
+    named = [*((context.field, context.text) for context in asked.context), (STATEMENT, asked.statement)]
     own = zip(asked.options, asked.option_texts, strict=False)
-    return texts | {f"{OPTION}{name}": text for name, text in own if text is not None}
+    named += [(f"{OPTION}{name}", text) for name, text in own if text is not None]
+    texts = dict(named)
+    if len(texts) < len(named):
+        names = [name for name, _ in named]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TableError(
+            f"the item {asked.statement[:_SHOWN]!r} has two texts named {twice!r}, so that their words cannot be told "
+            "apart; give its contexts other names."
+        )
+    return texts
 
 
 def item_words(asked: Asked, *, fields: Sequence[str] | None = None, unit: WordUnit = "whitespace") -> tuple[Word, ...]:

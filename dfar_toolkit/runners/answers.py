@@ -26,6 +26,7 @@ from dfar_toolkit.runners.label_probabilities import label_of, length_normalised
 from dfar_toolkit.runners.option_averages import BETWEEN, PERMUTED, averaged_over_orders
 from dfar_toolkit.runners.prompting import DRAFT
 
+_LISTED: Final = 0.02  # probabilities that a server lists are rounded, and may come from narrow types
 _BESIDE: Final[dict[str, pl.DataType]] = {
     "seed": pl.Int64(), "finish": pl.String(), "option_logprobs": pl.List(pl.Float64),
     "option_tokens": pl.List(pl.Int64), "missing_mass": pl.Float64(), "probs_error": pl.String(),
@@ -197,7 +198,8 @@ def _probabilities(rows: pl.DataFrame, reading: Reading, told: Callable[[str], N
 def _renormalised(scored: pl.DataFrame, reading: Reading) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of the options, and the mass that they had."""
     logs = _in_order(scored, reading)
-    probs, mass = renormalised(logs)
+    listed = (scored["probs_kind"] == "first_token").any()
+    probs, mass = renormalised(logs, rounding=_LISTED) if listed else renormalised(logs)
     if reading.per_token:
         probs = length_normalised(logs, _tokens_in_order(scored, reading))
     return probs, mass

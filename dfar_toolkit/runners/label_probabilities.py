@@ -32,7 +32,7 @@ class LabelProbabilities(NamedTuple):
         return [NO_OPTION if lost else "" for lost in np.isnan(self.probs[:, 0])]
 
 
-def renormalised(option_logprobs: npt.ArrayLike) -> LabelProbabilities:
+def renormalised(option_logprobs: npt.ArrayLike, *, rounding: float = _ROUNDING) -> LabelProbabilities:
     r"""Probabilities over the options alone, and the mass that the options had among all that could be said.
 
     With $l_k = \log P(option_k)$: $p_k = e^{l_k} / \sum_j e^{l_j}$ and mass $= \sum_j e^{l_j}$. Options must exclude
@@ -41,6 +41,7 @@ def renormalised(option_logprobs: npt.ArrayLike) -> LabelProbabilities:
 
     Args:
         option_logprobs: Natural logarithms (N, K); ``-inf`` is probability 0.
+        rounding: By how much the mass may exceed 1: servers round what they list.
 
     Returns:
         Probabilities and mass. The mass may be too small for a number (0) where the probabilities are well defined.
@@ -61,7 +62,7 @@ def renormalised(option_logprobs: npt.ArrayLike) -> LabelProbabilities:
         ['no option among the listed tokens']
     """
     logs = _logarithms("renormalised", option_logprobs)
-    return LabelProbabilities(_softmax(logs), _mass("renormalised", logs))
+    return LabelProbabilities(_softmax(logs), _mass("renormalised", logs, rounding))
 
 
 def length_normalised(option_logprobs: npt.ArrayLike, lengths: npt.ArrayLike) -> Floats:
@@ -189,12 +190,12 @@ def _softmax(logs: Floats) -> Floats:
     return found
 
 
-def _mass(name: str, logs: Floats) -> Floats:
+def _mass(name: str, logs: Floats, rounding: float = _ROUNDING) -> Floats:
     """Sum of the probabilities (N,), refused above 1."""
     with np.errstate(over="ignore"):
         mass: Floats = np.exp(logs).sum(axis=1)
-    if (mass > 1 + _ROUNDING).any():
-        row = int((mass > 1 + _ROUNDING).argmax())
+    if (mass > 1 + rounding).any():
+        row = int((mass > 1 + rounding).argmax())
         raise ValueError(
             f"{name}: the options' probabilities must add up to 1 at most, found {mass[row]:.6g} in row {row}: options "
             "overlap (one is the beginning of another, or two share a spelling); end each with a terminator"

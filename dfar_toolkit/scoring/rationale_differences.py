@@ -32,6 +32,7 @@ def rationale_differences(
     options: Sequence[str] | None = None,
     gold: GoldRule = "majority",
     evidence_question: str | None = None,
+    parts: Sequence[str] | None = None,
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
@@ -48,6 +49,7 @@ def rationale_differences(
         options: Names of the labels in order.
         gold: By whom a word must be marked.
         evidence_question: The question whose evidence is people's; None: as it is found.
+        parts: Only those of ``RATIONALE_PARTS``; None: all that apply.
         confidence: Two-sided coverage.
         n_boot: Number of bootstrap draws.
         seed: Seed of draws and sign patterns.
@@ -59,15 +61,16 @@ def rationale_differences(
     marked = annotations is not None and annotations["evidence"].is_not_null().any()
     for run in outputs["run_id"].unique().sort().to_list():
         own = outputs.filter(pl.col("run_id") == run)
-        parts, found = rationale_parts(own), list[pl.DataFrame]()
-        if "plausibility" in parts and marked and annotations is not None:
+        wanted = [part for part in rationale_parts(own) if parts is None or part in parts]
+        found = list[pl.DataFrame]()
+        if "plausibility" in wanted and marked and annotations is not None:
             words = marked_words_of_outputs(own, items=items, annotations=annotations, question=evidence_question)
             if len(chosen_methods(words, None)) > 1:
                 table = plausibility_differences(
-                    words, gold=gold, confidence=confidence, n_boot=n_boot, seed=seed
+                    words, gold=gold, metrics=(PRIMARY,), confidence=confidence, n_boot=n_boot, seed=seed
                 )  # fmt: skip
-                found.append(table.filter(metric=PRIMARY).with_columns(higher_is_better=True))
-        if "faithfulness" in parts:
+                found.append(table.with_columns(higher_is_better=True))
+        if "faithfulness" in wanted:
             perturbed = perturbed_outputs(own, items, options=options)
             found += _faithful(perturbed, confidence=confidence, n_boot=n_boot, seed=seed)
         tables += [_in_columns(table, run) for table in found]

@@ -18,7 +18,8 @@ RATIONALE_PARTS: Final[tuple[RationalePart, ...]] = ("plausibility", "faithfulne
 RATIONALE_COLUMNS: Final[dict[str, pl.DataType]] = {
     "run_id": pl.String(), "rationale_method": pl.String(), "operator": pl.String(), "metric": pl.String(),
     "gold": pl.String(), "label": pl.String(), "k": pl.Int64(), "share": pl.Float64(),
-    "higher_is_better": pl.Boolean(), "value": pl.Float64(), "low": pl.Float64(), "high": pl.Float64(),
+    "words_of": pl.String(), "higher_is_better": pl.Boolean(), "value": pl.Float64(), "low": pl.Float64(),
+    "high": pl.Float64(),
     "n": pl.Int64(), "coverage": pl.Float64(), "note": pl.String(), "part": pl.String(), "name": pl.String(),
     "n_units": pl.Int64(), "unit": pl.String(), "scope": pl.String(), "method": pl.String(),
     "confidence": pl.Float64(),
@@ -88,7 +89,8 @@ def rationale_scores(
     Returns:
         Rows with the columns of ``RATIONALE_COLUMNS``: Estimate's fields, ``rationale_method`` (method of the
         rationale; ``held_out_annotator`` is people's own agreement), ``operator``, ``k`` or ``share`` of the words
-        taken away (k -1: the rationale's own words), ``higher_is_better`` (null: neither).
+        taken away (k -1: the rationale's own words; ``words_of``: as many as people marked, of scored words the same
+        set), ``higher_is_better`` (null: neither).
 
     Raises:
         TableError: Outputs, items and annotations do not fit each other; an unknown part.

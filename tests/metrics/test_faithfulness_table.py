@@ -235,3 +235,24 @@ def test_groups_change_the_intervals_of_the_table() -> None:
     assert one["value"] == pytest.approx(two["value"], abs=1e-12)
     assert (one["n_units"], two["n_units"]) == (24, 8)
     assert one["low"] != two["low"]
+
+
+def test_random_words_are_measured_on_the_label_that_the_method_explains() -> None:
+    def said(condition: str, method: str, p: float, k: int = -1) -> dict[str, Any]:
+        return {"item_id": "i", "condition": condition, "method": method, "operator": "" if k < 0 else "mask", "k": k,
+                "draw": 0, "label": "ab"[p < 0.5], "label_probs": [p, 1 - p], "options": ["a", "b"], "n_words": 4,
+                "target": None}  # fmt: skip
+
+    asked = [said("full", "", 0.75), said("without_top", "gradient", 0.5, 1), said("without_top", "random", 0.625, 1)]
+    why = {"item_id": "i", "condition": "rationale", "draw": 0, "k": -1}
+    named = [{**why, "method": "gradient", "target": "b"}, {**why, "method": "random", "target": None}]
+
+    def over(rows: list[dict[str, Any]]) -> float:
+        p = fa.perturbed_outputs(pl.DataFrame(rows, infer_schema_length=None), of="target")
+        score = fa.over_random_rows(p, metric="comprehensiveness", method="gradient", operator="mask", step=Step(k=1))
+        return float(score.rows[0, 0]) if score.rows[0, 1] else math.nan
+
+    # Of b 1/4 becomes 1/2 without the word, and 3/8 without a random one: -1/4 less -1/8.
+    assert over([*asked, *named]) == -0.125
+    # Where methods explain different labels it is not known which one random words are to be measured on.
+    assert math.isnan(over([*asked, *named, {**why, "method": "attention", "target": "a"}]))

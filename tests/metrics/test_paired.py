@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 from statsmodels.stats.contingency_tables import mcnemar
 
 from dfar_toolkit.metrics import mcnemar_test, sign_flip_test
@@ -60,6 +61,15 @@ def test_many_groups_are_drawn_with_a_seed_and_come_near_the_exact_value() -> No
     assert found.value == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
     assert found.value == sign_flip_test(b - a, n_perm=20_000, seed=3).value
     assert found.method == "sign-flip by item, 20000 draws"
+
+
+def test_sizes_drawn_together_and_one_by_one_come_near_the_normal_limit() -> None:
+    rng = np.random.default_rng(0)
+    d = np.concatenate([rng.normal(0.1, 1, 300), np.repeat(0.5, 40)])  # 40 of one size, all others differ
+    expected = 2 * norm.sf(abs(d.sum()) / np.sqrt((d**2).sum()))
+    found = sign_flip_test(d, n_perm=20_000).value
+    assert found == pytest.approx(expected, abs=0.02)
+    assert found == sign_flip_test(d[::-1], n_perm=20_000).value
 
 
 def test_smallest_p_of_draws_counts_the_one_found() -> None:

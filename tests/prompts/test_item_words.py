@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dfar_toolkit.errors import TableError
 from dfar_toolkit.prompts.asking import Asked, Context
 from dfar_toolkit.prompts.item_words import item_fields, item_words, with_texts, without_words
 from dfar_toolkit.spans import WordUnit, word_spans
@@ -110,3 +111,12 @@ def test_characters_are_cut_out_of_unspaced_scripts(asked: Asked) -> None:
     for name, text in whole.items():
         kept = [text[w.start : w.end] for n, w in enumerate(words) if w.field == name and n % 2]
         assert "".join("".join(kept).split()) == "".join(edited[name].split())
+
+
+@pytest.mark.parametrize(
+    ("names", "own"), [(("a", "a"), None), (("statement", "b"), None), (("option:x", "b"), "text of x")]
+)
+def test_two_texts_of_one_name_are_refused(names: tuple[str, str], own: str | None) -> None:
+    context = tuple(Context(name, "premise", f"words {at}") for at, name in enumerate(names))
+    with pytest.raises(TableError, match="two texts named"):
+        item_words(Asked("I lied.", context, ("x", "y"), (own, None)))

@@ -93,3 +93,12 @@ def test_labels_and_ties() -> None:
     for options in (["a", "b"], ["a", "b", "b"]):
         with pytest.raises(ValueError, match="one distinct name for each column"):
             label_of(probs, options)
+
+
+def test_rounded_probabilities_of_a_server_may_exceed_one_a_little() -> None:
+    logs = np.log([[0.6, 0.404]])
+    with pytest.raises(ValueError, match=r"add up to 1 at most, found 1\.004"):
+        renormalised(logs)
+    found = renormalised(logs, rounding=0.02)
+    assert found.mass.tolist() == [1.0]
+    assert found.probs[0].tolist() == pytest.approx([0.6 / 1.004, 0.404 / 1.004], abs=1e-12)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Generator, Sequence
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -124,8 +122,11 @@ def test_each_form_is_asked_once() -> None:
     forms = [request for request in model.asked if not isinstance(request, Attribute)]
     assert len(set(forms)) == len(forms)
     told = [row for row in rows if row["condition"] not in ("rationale", "full")]
-    # remove, k in 1, 2, 10: two score methods and three draws with two rows each, two of the human words, the empty.
-    assert len(told) == 3 * 2 * (2 + 3) + 2 + 1
+    # remove, k in 1, 2, 10 and the human number as a set: two score methods and three draws with two rows each; two of
+    # the human words, the empty.
+    assert len(told) == (3 + 1) * 2 * (2 + 3) + 2 + 1
+    sets = of(rows, "without_evidence", "leave_one_out") + of(rows, "without_top", "leave_one_out", k=1)
+    assert len({tuple(row["option_logprobs"]) for row in sets}) == 1
     assert [len(step) for step in model.steps[:3]] == [1, 1, 10]  # prediction, attributions, leave-one-out
     assert len(model.steps) == 4
     assert sum(map(len, model.steps)) < 1 + 1 + 10 + len(told)
@@ -173,8 +174,8 @@ def test_human_words_are_a_set_and_none_of_them_is_one_too() -> None:
     none = PlantedModel(PLANTED)
     rows = explain(none, ASKED, how("human"), people(set()))
     assert of(rows, "rationale")[0]["evidence"] == []
-    assert of(rows, "without_evidence")[0]["option_logprobs"] == rows[0]["option_logprobs"]
-    assert of(rows, "only_evidence")[0]["option_logprobs"] == of(rows, "empty")[0]["option_logprobs"]
+    assert of(rows, "without_evidence") == []  # no word is no trial, and not one that does not flip
+    assert of(rows, "only_evidence") == []
     assert len(none.asked) == 2  # the item, and nothing of it
     assert of(explain(PlantedModel(PLANTED), ASKED, how("human")), "rationale") == []  # nobody was asked
 
@@ -352,15 +353,16 @@ def test_prompted_rationales_are_asked_in_the_middle(monkeypatch: pytest.MonkeyP
         methods: Any,
         settled: Explaining,
         asker: Any,
+        *,
+        wanted: str | None = None,
     ) -> Generator[list[Request], list[Reply], list[Rationale]]:
-        seen.append((item_id, len(words), said, human_count, methods))
+        seen.append((item_id, len(words), said, human_count, methods, wanted))
         yield [Generate(load_style("label").conversation(asked, chat=False))]
         return [Rationale(methods[0], 0, None, frozenset({1}), {"raw": "stole", "n_listed": 1, "n_missed": 0})]
 
-    module = SimpleNamespace(prompted_rationales=prompted)
-    monkeypatch.setitem(sys.modules, "dfar_toolkit.runners.rationales.prompted", module)
+    monkeypatch.setattr("dfar_toolkit.runners.rationales.unit.prompted_rationales", prompted)
     rows = explain(PlantedModel(PLANTED), ASKED, how("prompted_unbounded", "random"), people({1, 2}))
-    assert seen == [("i1", 10, "bad", 2, ("prompted_unbounded",))]
+    assert seen == [("i1", 10, "bad", 2, ("prompted_unbounded",), "good")]
     [told] = of(rows, "rationale", "prompted_unbounded")
     assert (told["raw"], told["n_missed"], told["target"], len(told["evidence"])) == ("stole", 0, "bad", 1)
     assert label(of(rows, "without_evidence", "prompted_unbounded")[0]) == "good"

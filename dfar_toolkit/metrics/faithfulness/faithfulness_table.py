@@ -16,7 +16,7 @@ from dfar_toolkit.metrics.faithfulness.comprehensiveness import comprehensivenes
 from dfar_toolkit.metrics.faithfulness.decision_flips import dffot_rows, dfmit_rows
 from dfar_toolkit.metrics.faithfulness.directions import OVER_RANDOM, higher_is_better
 from dfar_toolkit.metrics.faithfulness.flips import flip_rows, flips_within_margin_rows, noise_margin, unparsed_rows
-from dfar_toolkit.metrics.faithfulness.guard_rails import guard_rails
+from dfar_toolkit.metrics.faithfulness.guard_rails import Absent, guard_rails
 from dfar_toolkit.metrics.faithfulness.item_means import estimate_items, estimate_share, item_means
 from dfar_toolkit.metrics.faithfulness.matched_random import RANDOM, over_random, over_random_score
 from dfar_toolkit.metrics.faithfulness.normalised_fidelity import normalised_rows
@@ -25,6 +25,7 @@ from dfar_toolkit.metrics.faithfulness.perturbed_outputs import Of, perturbed_ou
 from dfar_toolkit.metrics.faithfulness.row_values import RowMetric, row_values
 from dfar_toolkit.metrics.faithfulness.sufficiency import sufficiency_rows
 from dfar_toolkit.metrics.labels import Codes
+from dfar_toolkit.metrics.rationale.rationale_rows import of_split
 
 _ROW_METRICS: Final[tuple[RowMetric, ...]] = ("comprehensiveness", "sufficiency", "flip_rate", "flip_rate_only")
 HUMAN: Final = "human"  # the method whose sets of words are people's
@@ -73,7 +74,8 @@ def faithfulness_table(
 
     Args:
         outputs: The table outputs of one or more explained runs.
-        items: The table items, for groups and gold labels; None: no accuracy, every item stands alone.
+        items: The table items, for groups and gold labels; those of the splits that occur are evaluated, and one
+            that a run lacks is missing and wrong in the accuracy. None: no accuracy, every item stands alone.
         question: The question; needed where the outputs hold several.
         options: Names of the labels in order; None means those of the outputs.
         of: Whose probability counts: of the ``predicted`` label or of the rationale's ``target``.
@@ -109,8 +111,8 @@ def faithfulness_table(
         rows = outputs.filter(pl.col("run_id") == run)
         p = perturbed_outputs(rows, items, question=question, options=options, of=of)
         dtype = _dtype(rows)
-        gold = None if items is None or "label" not in items.columns else _gold(items, p)
-        table = perturbed_table(p, gold=gold, dtype=dtype, shares=shares, ks=ks, random=random, ci=ci,
+        gold, absent = _gold(items, outputs, p)
+        table = perturbed_table(p, gold=gold, absent=absent, dtype=dtype, shares=shares, ks=ks, random=random, ci=ci,
                                 confidence=confidence, n_boot=n_boot, seed=how.seed)  # fmt: skip
         parts.append(table.with_columns(run_id=pl.lit(run)).select("run_id", pl.exclude("run_id")))
     return pl.concat(parts)
@@ -120,6 +122,7 @@ def perturbed_table(
     perturbed: Perturbed,
     *,
     gold: Codes | None = None,
+    absent: Absent | None = None,
     dtype: str | None = None,
     shares: Sequence[float] | None = None,
     ks: Sequence[int] = (1,),
@@ -134,6 +137,7 @@ def perturbed_table(
     Args:
         perturbed: All rows of a run.
         gold: Codes of the gold labels (N,), -1 where unknown.
+        absent: Items that should have been answered and are not in the run.
         dtype: What the model computed in.
         shares: As for :func:`faithfulness_table`.
         ks: As there.
@@ -149,7 +153,7 @@ def perturbed_table(
     how, p = _How(ci, confidence, n_boot, seed), perturbed
     wanted = tuple(sorted(shares)) if shares is not None else p.shares or ERASER_SHARES
     rails = guard_rails(
-        p, gold=gold, dtype=dtype, random=random, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed
+        p, gold=gold, absent=absent, dtype=dtype, random=random, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed
     )
     values = {metric: row_values(p, metric) for metric in _ROW_METRICS}
     less = {metric: over_random(p, x, random=random) for metric, x in values.items()}
@@ -249,9 +253,20 @@ def _dtype(rows: pl.DataFrame) -> str | None:
     return max(found, key=noise_margin) if found else None
 
 
-def _gold(items: pl.DataFrame, p: Perturbed) -> Codes:
-    """Codes of the items' labels (N,), -1 where they have none or another."""
-    known = items.select("item_id", "label").unique("item_id", keep="first")
-    labels = p.items.alias("item_id").to_frame().join(known, on="item_id", how="left", maintain_order="left")["label"]
-    codes = labels.cast(pl.String).cast(pl.Enum(p.options), strict=False).to_physical().cast(pl.Int64).fill_null(-1)
-    return codes.to_numpy()
+def _gold(items: pl.DataFrame | None, outputs: pl.DataFrame, p: Perturbed) -> tuple[Codes | None, Absent | None]:
+    """Codes of the items' labels (N,), -1 where they have none or another; and the items that the run lacks.
+
+    As in every score, the items are those of the splits that occur among the outputs.
+    """
+    if items is None:
+        return None, None
+    label = pl.col("label") if "label" in items.columns else pl.lit(None, dtype=pl.String)
+    group = pl.col("group") if "group" in items.columns else pl.lit(None, dtype=pl.String).alias("group")
+    code = label.cast(pl.String).cast(pl.Enum(p.options), strict=False).to_physical().cast(pl.Int64).fill_null(-1)
+    known = items.filter(of_split(items, outputs)).select("item_id", group, code.alias("code"))
+    known = known.unique("item_id", keep="first", maintain_order=True)
+    own = p.items.alias("item_id").to_frame().join(known, on="item_id", how="left", maintain_order="left")
+    lost = known.join(own, on="item_id", how="anti").sort("item_id")
+    absent = Absent(lost["code"].to_numpy(), None if p.groups is None else lost["group"])
+    gold = own["code"].fill_null(-1).to_numpy() if "label" in items.columns else None
+    return gold, absent if len(lost) else None

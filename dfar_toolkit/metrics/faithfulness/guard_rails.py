@@ -42,6 +42,13 @@ class GuardRails(NamedTuple):
         return "; ".join(self.warnings[key] for key in dict.fromkeys(keys) if self.warnings.get(key))
 
 
+class Absent(NamedTuple):
+    """Items of the splits evaluated that the run says nothing about: their ``gold`` codes (A,) and ``groups`` (A,)."""
+
+    gold: Codes
+    groups: pl.Series | None
+
+
 class _Rail(NamedTuple):
     method: str
     operator: str
@@ -54,6 +61,7 @@ def guard_rails(
     perturbed: Perturbed,
     *,
     gold: Codes | None = None,
+    absent: Absent | None = None,
     dtype: str | None = None,
     almost: float = 0.95,
     random: str = RANDOM,
@@ -67,6 +75,7 @@ def guard_rails(
     Args:
         perturbed: All rows of a run.
         gold: Codes of the gold labels (N,), -1 where unknown; None: no accuracy.
+        absent: Further items that should have been answered: missing, and wrong in the accuracy.
         dtype: What the model computed in, where known.
         almost: Share of one label from which the model counts as saying it (almost) always.
         random: The method whose rows are random.
@@ -87,7 +96,8 @@ def guard_rails(
     """
     how = (ci, confidence, n_boot, seed)
     warnings: dict[tuple[str, str], str] = {}
-    rails = _answered("", "", perturbed.full.label, perturbed, confidence)
+    rails = _answered("", "", perturbed.full.label, perturbed, confidence, absent)
+    rails += _accuracy(perturbed, gold, absent, confidence) if gold is not None else []
     rails += _labels(perturbed, gold, almost, confidence, warnings)
     full = _predicted(perturbed, perturbed.full.probs)
     rails.append(
@@ -115,18 +125,26 @@ def guard_rails(
     return GuardRails(frame, warnings)
 
 
-def _answered(method: str, operator: str, label: Codes, p: Perturbed, confidence: float) -> list[_Rail]:
+def _answered(
+    method: str, operator: str, label: Codes, p: Perturbed, confidence: float, absent: Absent | None = None
+) -> list[_Rail]:
     """Shares of items by what became of the answer."""
-    k = len(p.options)
+    k, groups = len(p.options), _all_groups(p.groups, absent)
+    if absent is not None:
+        label = np.append(label, np.full(len(absent.gold), k + 2))
     flags = {"coverage": label < k, "unparsed_share": label == k, "failed_share": label == k + 1,
              "missing_share": label == k + 2}  # fmt: skip
     what = "the item" if not method else "every changed form of the item"
     names = {"coverage": f"coverage ({what} has a label)", "unparsed_share": "unparsed", "failed_share": "failed",
              "missing_share": "not asked"}  # fmt: skip
-    return [
-        _Rail(method, operator, m, None, proportion(names[m], x, groups=p.groups, confidence=confidence))
+    rails = [
+        _Rail(method, operator, m, None, proportion(names[m], x, groups=groups, confidence=confidence))
         for m, x in flags.items()
     ]
+    if absent is not None:
+        said = f"{len(absent.gold)} of {len(label)} items are not in the run"
+        rails[0] = rails[0]._replace(found=replace(rails[0].found, note=said))
+    return rails
 
 
 def _worst(own: Perturbed) -> Codes:
@@ -142,25 +160,41 @@ def _worst(own: Perturbed) -> Codes:
     return np.where(worst < 0, absent, worst)
 
 
+def _all_groups(groups: pl.Series | None, absent: Absent | None) -> pl.Series | None:
+    """Resampling units of the items of the run, and of those that it says nothing about."""
+    if groups is None or absent is None or absent.groups is None:
+        return groups
+    return pl.concat([groups, absent.groups.cast(groups.dtype).alias(groups.name)])
+
+
+def _accuracy(p: Perturbed, gold: Codes, absent: Absent | None, confidence: float) -> list[_Rail]:
+    """Correct / all items that have a gold label; what is not answered is wrong."""
+    right, groups = p.full.label == gold, _all_groups(p.groups, absent)
+    missing = 0
+    if absent is not None:
+        missing = int((absent.gold >= 0).sum())
+        right, gold = np.append(right, np.zeros(len(absent.gold), dtype=bool)), np.append(gold, absent.gold)
+    known = gold >= 0
+    own = None if groups is None else groups.filter(pl.Series(known))
+    found = proportion("accuracy", right[known], groups=own, confidence=confidence)
+    notes = [found.note, f"{missing} of {int(known.sum())} items are not in the run and count as wrong" * bool(missing)]
+    lost = int((~known).sum())
+    notes += [f"{lost} of {len(gold)} items without a gold label left out"] if lost else []
+    return [_Rail("", "", "accuracy", None, replace(found, note="; ".join(filter(None, notes))))]
+
+
 def _labels(
     p: Perturbed, gold: Codes | None, almost: float, confidence: float, warnings: dict[tuple[str, str], str]
 ) -> list[_Rail]:
-    """Accuracy, the share of every predicted label, and whether the model says one of them (almost) always."""
+    """The share of every predicted label, and whether the model says one of them (almost) always."""
     k, label = len(p.options), p.full.label
-    rails = []
-    if gold is not None:
-        known = gold >= 0
-        groups = None if p.groups is None else p.groups.filter(pl.Series(known))
-        right = proportion("accuracy", (label == gold)[known], groups=groups, confidence=confidence)
-        lost = f"{int((~known).sum())} of {len(gold)} items without a gold label left out" if not known.all() else ""
-        rails.append(_Rail("", "", "accuracy", None, replace(right, note="; ".join(filter(None, [right.note, lost])))))
     answered = label < k
     own = None if p.groups is None else p.groups.filter(pl.Series(answered))
     shares = [
         proportion(f"share of {name}, predicted", label[answered] == code, groups=own, confidence=confidence)
         for code, name in enumerate(p.options)
     ]
-    rails += [_Rail("", "", "predicted_share", n, s) for n, s in zip(p.options, shares, strict=True)]
+    rails = [_Rail("", "", "predicted_share", n, s) for n, s in zip(p.options, shares, strict=True)]
     if answered.any():
         top = int(np.argmax([s.value for s in shares]))
         verdict = _verdict(p, gold, shares[top], p.options[top], almost)

@@ -159,7 +159,7 @@ def run_differences(
     runs: Mapping[str, Perturbed],
     *,
     metric: ItemMetric,
-    method: str,
+    method: str | Sequence[str],
     operator: str,
     step: Step | None = None,
     steps: Sequence[Step] = _STEPS,
@@ -176,7 +176,7 @@ def run_differences(
     Args:
         runs: Run id to all its rows.
         metric: The metric.
-        method: The method, the same in all runs.
+        method: The method, the same in all runs; or several, which are then one family of tests.
         operator: The operator.
         step: How many words; None: the rationale's own set. Not looked at for AOPC.
         steps: The sizes of AOPC.
@@ -190,7 +190,7 @@ def run_differences(
 
     Returns:
         Rows ``metric, run_a, run_b, rationale_method, operator, higher_is_better`` and Estimate's fields (second minus
-        first, over the items that both have), ``p_value``, ``test`` and ``p_holm`` over all pairs.
+        first, over the items that both have), ``p_value``, ``test`` and ``p_holm`` over all pairs (of all methods).
 
     Undefined:
         The runs share no item with random words of equal number.
@@ -206,25 +206,25 @@ def run_differences(
         )
     if len(runs) < 2:
         raise ValueError(f"run_differences: at least two runs are wanted, found {', '.join(runs) or 'none'}")
-    frames, groups = {}, None
-    for run, p in runs.items():
-        rows = over_random_rows(p, metric=metric, method=method, operator=operator, step=step, steps=steps,
-                                random=random).rows  # fmt: skip
-        values = np.where(rows[:, 1] > 0, rows[:, 0], np.nan)
-        frames[run] = pl.DataFrame(
-            {"item": p.items, "value": values, "group": p.items if p.groups is None else p.groups}
-        )
-        groups = groups if p.groups is None else p.groups
-    named = f"{metric}{OVER_RANDOM}"
-    parts = []
-    for a, b in combinations(runs, 2):
-        both = frames[a].join(frames[b].select("item", other="value"), on="item", maintain_order="left")
-        beside = {"metric": named, "run_a": a, "run_b": b, "rationale_method": method, "operator": operator,
-                  "higher_is_better": higher_is_better(named)}  # fmt: skip
-        moved = (both["other"] - both["value"]).to_numpy()
-        units = None if groups is None else both["group"]
-        pair = [(f"{b} minus {a}", moved)]
-        parts.append(_tested(named, pair, [beside], units, ci, confidence, n_boot, n_perm, seed))
+    named, parts = f"{metric}{OVER_RANDOM}", list[pl.DataFrame]()
+    grouped = any(p.groups is not None for p in runs.values())
+    for one in [method] if isinstance(method, str) else method:
+        frames = {}
+        for run, p in runs.items():
+            rows = over_random_rows(p, metric=metric, method=one, operator=operator, step=step, steps=steps,
+                                    random=random).rows  # fmt: skip
+            values = np.where(rows[:, 1] > 0, rows[:, 0], np.nan)
+            frames[run] = pl.DataFrame(
+                {"item": p.items, "value": values, "group": p.items if p.groups is None else p.groups}
+            )
+        for a, b in combinations(runs, 2):
+            both = frames[a].join(frames[b].select("item", other="value"), on="item", maintain_order="left")
+            beside = {"metric": named, "run_a": a, "run_b": b, "rationale_method": one, "operator": operator,
+                      "higher_is_better": higher_is_better(named)}  # fmt: skip
+            moved = (both["other"] - both["value"]).to_numpy()
+            pair = [(f"{b} minus {a}", moved)]
+            units = both["group"] if grouped else None
+            parts.append(_tested(named, pair, [beside], units, ci, confidence, n_boot, n_perm, seed))
     return _with_holm(pl.concat(parts))
 
 

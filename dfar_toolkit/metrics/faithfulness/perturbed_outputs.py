@@ -66,7 +66,7 @@ def perturbed_outputs(
         question: The question; needed where the outputs hold several.
         options: Names of the labels in order; None means those of the column ``options``, else the labels, sorted.
         of: Whose probability counts: that of the label ``predicted`` on the whole item, or of the ``target`` that the
-            rationale explains (the predicted label, where its row names none).
+            rationale explains (where its row names none, as of random words, that of the item's other rationales).
 
     Returns:
         The rows in flat arrays.
@@ -231,6 +231,10 @@ class _Side(NamedTuple):
 
 def _key(coded: pl.DataFrame, names: _Codes) -> pl.Expr:
     n_draws, n_ks = _sizes(coded)
+    if len(names.methods) * len(names.operators) * len(names.items) * n_draws * n_ks >= 2**63:
+        raise TableError(
+            f"faithfulness: k up to {n_ks - 2} and draws up to {n_draws - 1} are no numbers of words and of draws."
+        )
     block = pl.col("method") * len(names.operators) + pl.col("operator")
     return (((block * len(names.items) + pl.col("item")) * n_draws + pl.col("draw")) * n_ks + pl.col("k") + 1).alias(
         "key"
@@ -324,13 +328,20 @@ def _set_sizes(names: _Codes, item: Codes, method: Codes, k: Codes, removed: Cod
 
 
 def _targets(rows: pl.DataFrame, names: _Codes, item: Codes, method: Codes, draw: Codes, predicted: Codes) -> Codes:
-    """The label that each row's rationale explains; the predicted one where it names none."""
+    """The label that each row's rationale explains.
+
+    One that names none (random words, people's) takes that of the item's others, which it is compared with: the
+    predicted one where they name none, no label at all where they name several.
+    """
     known = rows.filter(pl.col("condition") == _RATIONALE, pl.col("target").is_in(list(names.options)))
     explained = known.select(
         _code("item_id", names.items).alias("item"), _code("method", names.methods).alias("method"), "draw",
         _code("target", names.options).alias("target"),
-    ).drop_nulls()  # fmt: skip
+    ).drop_nulls("item")  # fmt: skip
+    one = pl.col("target").n_unique() == 1
+    others = explained.group_by("item").agg(pl.when(one).then(pl.col("target").first()).otherwise(len(names.options)))
     asked = pl.DataFrame({"item": item, "method": method, "draw": draw})
-    joined = asked.join(explained.unique(["item", "method", "draw"]), on=["item", "method", "draw"], how="left",
-                        maintain_order="left")  # fmt: skip
-    return joined["target"].fill_null(pl.Series(predicted)).to_numpy()
+    joined = asked.join(explained.drop_nulls().unique(["item", "method", "draw"]), on=["item", "method", "draw"],
+                        how="left", maintain_order="left")  # fmt: skip
+    joined = joined.join(others.rename({"target": "others"}), on="item", how="left", maintain_order="left")
+    return joined.select(pl.coalesce("target", "others").fill_null(pl.Series(predicted))).to_series().to_numpy()

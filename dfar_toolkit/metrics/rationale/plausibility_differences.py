@@ -15,7 +15,7 @@ from dfar_toolkit.metrics.rationale.gold_words import GoldRule, GoldWords, Top, 
 from dfar_toolkit.metrics.rationale.marked_words import MarkedWords
 from dfar_toolkit.metrics.rationale.plausibility_table import chosen_methods
 from dfar_toolkit.metrics.rationale.ragged_rows import Bools
-from dfar_toolkit.metrics.rationale.rationale_scores import PRIMARY, RationaleMetric, rationale_scores
+from dfar_toolkit.metrics.rationale.rationale_scores import OF_SCORES, PRIMARY, RationaleMetric, rationale_scores
 
 RANDOM: Final = "random"
 # One of each kind; the others go with them, and each costs a permutation test per pair.
@@ -89,6 +89,8 @@ def plausibility_differences(
     every = {name: np.ones(len(own.sizes), dtype=np.bool_) for name, own in words.items()}
     found = []
     for of_scores, usable in ((False, every), (True, {name: own.has_scores for name, own in scored.items()})):
+        if not any((metric in OF_SCORES) == of_scores for metric in (primary, *metrics)):
+            continue
         side, keep = _of_all({name: words[name] for name in usable}, usable)
         rows = {
             name: [

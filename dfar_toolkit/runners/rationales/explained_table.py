@@ -18,6 +18,7 @@ _TYPES: Final[dict[str, pl.DataType]] = {
     "shares": pl.List(pl.Float64()), "gap": pl.Float64(), "target": pl.String(), "contrast": pl.String(),
     "n_listed": pl.Int64(), "n_missed": pl.Int64(), "fields": pl.List(pl.String()),
 }  # fmt: skip
+_OPTIONS: Final = ("target", "contrast", "asked_label", "counterfactual_label")
 _KEY: Final = {"method": "", "k": -1, "draw": 0}
 
 
@@ -40,5 +41,7 @@ def explained_table(said: pl.DataFrame, reading: Reading, *, told: Callable[[str
     of_rationale = pl.col("condition") == RATIONALE
     answers = said.with_columns(raw=pl.when(~of_rationale).then("raw"))
     table = answers_table(answers, reading, told=told).with_columns(said["raw"])
+    named = [name for name in _OPTIONS if name in said.columns]  # shown by other names, told by their own as ``label``
+    said = said.with_columns(pl.col(named).cast(pl.String).replace(dict(reading.says)))
     beside = [c for c in said.columns if c not in table.columns]
     return table.hstack(said.select(beside))
