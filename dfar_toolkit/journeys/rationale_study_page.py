@@ -123,7 +123,7 @@ def _rails(table: pl.DataFrame, runs: Sequence[str], operator: str) -> str:
         for note in ([row["note"]] if row is not None and row["note"] else [])
     ]
     text = _table(["", *runs], lines)
-    return text + "".join(f"\n\n**{md_escape(note)}**" for note in warned)
+    return text + "".join(f"\n\n{md_escape(note)}." for note in warned)
 
 
 def _methods(study: RationaleStudy, table: pl.DataFrame, runs: Sequence[str]) -> str:
