@@ -13,6 +13,7 @@ from dfar_toolkit.cli.printing_rationales import print_rationales
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.metrics.faithfulness import perturbed_outputs, run_differences
 from dfar_toolkit.scoring import score
+from dfar_toolkit.scoring.alignment_changes import alignment_changes
 from dfar_toolkit.scoring.rationale_differences import rationale_differences
 from dfar_toolkit.scoring.rationale_scores import RATIONALE_COLUMNS, rationale_parts, rationale_scores
 from dfar_toolkit.tables import conform
@@ -285,3 +286,21 @@ def test_the_printed_row_is_that_of_the_rationales_own_words(capsys: pytest.Capt
     assert "1.000" in line  # flips; at one word they would be 0.333
     assert "0.333" not in line
     assert "lower" in printed[printed.index("without the words") : printed.index("without the words") + 250]
+
+
+def test_alignment_of_two_runs_is_compared_pair_by_pair() -> None:
+    changed = {"item_id": "i1", "method": "attention", "condition": "rationale"}
+    worse = outputs("late").with_columns(
+        word_scores=pl.when(**changed)
+        .then(pl.lit([0.0, 0.0, 0.0, 0.5]))
+        .otherwise("word_scores")
+    )  # fmt: skip
+    both = pl.concat([outputs("early"), worse])
+    [row] = alignment_changes(both, items(), annotations(), ("early", "late"), n_boot=100).to_dicts()
+    # Item i1: one of four words is marked and one is chosen; F1 is 1 early and 0 late; chance is the same. Three items.
+    assert row["value"] == pytest.approx(float(Fraction(-1, 3)), abs=1e-12)
+    assert (row["rationale_method"], row["run_a"], row["run_b"], row["n"]) == ("attention", "early", "late", 3)
+    assert row["p_holm"] == row["p_value"]
+    assert "\x1f" not in row["note"]
+    [back] = alignment_changes(both, items(), annotations(), ("late", "early"), n_boot=100).to_dicts()
+    assert back["value"] == pytest.approx(float(Fraction(1, 3)), abs=1e-12)

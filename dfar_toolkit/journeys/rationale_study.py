@@ -29,6 +29,7 @@ from dfar_toolkit.journeys.unit_plans import Running
 from dfar_toolkit.journeys.what_is_asked import Selection
 from dfar_toolkit.metrics.faithfulness import perturbed_outputs, run_differences
 from dfar_toolkit.runners.rationales.explaining import Explaining
+from dfar_toolkit.scoring.alignment_changes import alignment_changes
 from dfar_toolkit.scoring.rationale_differences import rationale_differences
 from dfar_toolkit.scoring.rationale_scores import rationale_scores
 
@@ -173,7 +174,7 @@ def _scored(study: RationaleStudy, folder: ItemsFolder, out: Path, notes: tuple[
     table = rationale_scores(outputs, items, folder.annotations, options=folder.options, **numbers)
     differences = rationale_differences(outputs, items, folder.annotations, options=folder.options, **numbers)
     table, differences = (pl.concat([t.filter(pl.col("run_id") == n) for n in runs]) for t in (table, differences))
-    before_after = _before_after(study, outputs, folder, numbers) if len(runs) > 1 else pl.DataFrame()
+    before_after = _before_after(study, outputs, folder, items, numbers) if len(runs) > 1 else pl.DataFrame()
     svg = study_plot(study, table)
     page = study_page(study, table, differences, before_after, notes, plot="study.svg" if svg else None)
     texts = {"study.md": page.encode(), **({"study.svg": svg.encode()} if svg else {})}
@@ -196,18 +197,25 @@ def _write_bytes(text: bytes, place: Path) -> None:
 
 
 def _before_after(
-    study: RationaleStudy, outputs: pl.DataFrame, folder: ItemsFolder, numbers: dict[str, Any]
+    study: RationaleStudy, outputs: pl.DataFrame, folder: ItemsFolder, items: pl.DataFrame, numbers: dict[str, Any]
 ) -> pl.DataFrame:
-    """Every method before and after, its difference to random words each: raw values do not compare."""
+    """Every method before and after: alignment above chance, and faithfulness minus random words.
+
+    Raw faithfulness of two models does not compare. Each metric and operator is a family of tests over the methods.
+    """
     runs = {
         name: perturbed_outputs(outputs.filter(pl.col("run_id") == name), folder.items, options=folder.options)
         for name in (BEFORE, AFTER)
     }
+    tables = []
+    if folder.annotations["evidence"].is_not_null().any():
+        tables.append(alignment_changes(outputs, items, folder.annotations, (BEFORE, AFTER), **numbers))
     methods = [one for one in runs[BEFORE].methods if one in runs[AFTER].methods and one != "random"]
-    if not methods or "random" not in runs[BEFORE].methods:
-        return pl.DataFrame()
-    return pl.concat([
-        run_differences(runs, metric=metric, method=methods, operator=operator, **numbers)
-        for operator in study.operators
-        for metric in ("flip_rate", "comprehensiveness")
-    ])  # fmt: skip
+    if methods and "random" in runs[BEFORE].methods:
+        tables += [
+            run_differences(runs, metric=metric, method=methods, operator=operator, **numbers)
+            for operator in study.operators
+            for metric in ("flip_rate", "comprehensiveness")
+        ]
+    tables = [table for table in tables if len(table)]
+    return pl.concat(tables, how="diagonal_relaxed") if tables else pl.DataFrame()

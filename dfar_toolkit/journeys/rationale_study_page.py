@@ -85,7 +85,12 @@ def study_page(
     ]  # fmt: skip
     parts += [f"![alignment and flips by method]({plot})"] if plot else []
     if len(before_after):
-        parts += ["## After fine-tuning minus before, each minus random words", _changes(before_after)]
+        parts += [
+            "## After fine-tuning minus before",
+            _changes(before_after),
+            "Alignment is above chance, faithfulness minus random words of equal number: only so do two models "
+            "compare. p by Holm over the methods of each metric.",
+        ]
     if len(differences):
         parts += ["## Methods against each other", _pairs(differences)]
     parts += ["## What must be known", "\n".join(f"- {md_escape(note)}" for note in notes)] if notes else []
