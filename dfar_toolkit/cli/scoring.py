@@ -37,6 +37,7 @@ _TITLES: Final = {
     "ceiling": "Ceilings", "calibration": "Calibration", "people": "The run as one more annotator",
     "reasons": "Reasons, without a judge", "judging": "Reasons, judged",
 }  # fmt: skip
+_RULES: Final = ("any", "majority", "all")
 _OF_RATIONALES: Final = ("plausibility", "faithfulness", "self_consistency")
 _BY_SUBSET: Final = ("labels", "judging")  # parts whose leaked and clean items are shown unasked
 _BESIDE: Final = ("uniform", "corpus_mean", "hard_majority", "perfect_model", "best")
@@ -69,6 +70,14 @@ def score(
         list[str] | None,
         typer.Option(
             "--part", help=f"Compute only this part (repeat for more): {', '.join((*_TITLES, *_OF_RATIONALES))}."
+        ),
+    ] = None,
+    marked_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--marked-by",
+            help="Words of rationales are held against those that any, the majority or all "
+            "of the people asked marked (repeat; default: majority).",
         ),
     ] = None,
     split: Split = None,
@@ -120,11 +129,14 @@ def score(
     unknown = [p for p in part or () if p not in known]
     if unknown:
         usage(f"--part must be among {', '.join(known)}, found {unknown[0]!r}")
+    rules = tuple(dict.fromkeys(marked_by or ("majority",)))
+    if lost := [rule for rule in rules if rule not in _RULES]:
+        usage(f"--marked-by must be among {', '.join(_RULES)}, found {lost[0]!r}")
     renamed = parsed_label_map(map_labels)
     scored = score_file(
         outputs, items=items_of(items, config), judgements=judgements, judge_models=judge_model or (), parts=part,
         split=split,
-        label_map=renamed, reading=reading,
+        label_map=renamed, reading=reading, marked_by=rules,  # type: ignore[arg-type]
         confidence=confidence, n_boot=n_boot, seed=seed, separator=separator, said=say,
     )  # fmt: skip
     if judgements is not None:

@@ -16,6 +16,7 @@ from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines, scorable
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
+from dfar_toolkit.metrics.rationale.gold_words import GoldRule
 from dfar_toolkit.scoring import confusions, score
 from dfar_toolkit.scoring.rationale_differences import DIFFERENCE_COLUMNS, rationale_differences
 from dfar_toolkit.scoring.rationale_scores import (
@@ -124,9 +125,12 @@ def score_file(
     n_boot: int = 2000,
     seed: int = 0,
     separator: str | None = None,
+    marked_by: Sequence[GoldRule] = ("majority",),
     said: Callable[[str], None] | None = None,
 ) -> Scored:
     """Score an outputs file with its confusion matrices; arguments as in :func:`score_run`.
+
+    ``marked_by`` is by whom words must be marked for rationales to be held against them.
 
     ``said`` is called with each line that a person must know of how the file was read.
     """
@@ -140,7 +144,9 @@ def score_file(
             said(line)
     kind = str(folder.questions["kind"][0])
     of_answers = None if parts is None else [part for part in parts if part not in RATIONALE_PARTS]
-    rationales, differences = _of_rationales(read.outputs, folder, parts, split, confidence, n_boot, seed)
+    rationales, differences = _of_rationales(
+        read.outputs, folder, parts, split, marked_by, confidence=confidence, n_boot=n_boot, seed=seed
+    )
     if of_answers == [] and parts:
         return Scored(pl.DataFrame(schema=SCORE_SCHEMA), _NO_CELLS, folder.options, rationales, differences)
     answers, asked = scorable(read.outputs, folder)
@@ -168,6 +174,8 @@ def _of_rationales(
     folder: ItemsFolder,
     parts: Sequence[str] | None,
     split: Sequence[str] | None,
+    marked_by: Sequence[GoldRule],
+    *,
     confidence: float,
     n_boot: int,
     seed: int,
@@ -180,12 +188,12 @@ def _of_rationales(
         return pl.DataFrame(schema=RATIONALE_COLUMNS), pl.DataFrame(schema=DIFFERENCE_COLUMNS)
     items, options = _of_question(outputs, items, folder)
     table = rationale_scores(
-        outputs, items, folder.annotations, options=options, parts=wanted, confidence=confidence,
+        outputs, items, folder.annotations, options=options, parts=wanted, gold=marked_by, confidence=confidence,
         n_boot=n_boot, seed=seed,
     )  # fmt: skip
     differences = rationale_differences(
-        outputs, items, folder.annotations, options=options, parts=wanted, confidence=confidence,
-        n_boot=n_boot, seed=seed,
+        outputs, items, folder.annotations, options=options, parts=wanted, gold=marked_by[0],
+        confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
     return table, differences
 
