@@ -9,6 +9,7 @@ import polars as pl
 
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.columns import plain_texts, whole_numbers
+from dfar_toolkit.files.judge_log import holds_answers, judgements_of
 from dfar_toolkit.files.run_settings import refuse_unfinished
 from dfar_toolkit.tables import HUMAN_RUN, conform
 from dfar_toolkit.tabular import read_table
@@ -29,7 +30,7 @@ def read_judgements(
     ``Good`` and `` BAD`` are read as good and bad, a blank value as none; values of other scales stay as they are.
 
     Args:
-        path: JSONL, CSV, TSV or Parquet, or the folder that ``dfar judge`` writes.
+        path: JSONL, CSV, TSV or Parquet, or the folder that ``dfar judge`` or a judging round writes.
         questions: Questions of the items; names the primary one in output ids. Not needed where the file has
             ``output_id``.
         separator: Separator of a CSV file, where it is not a comma.
@@ -39,8 +40,11 @@ def read_judgements(
     """
     path = Path(path)
     refuse_unfinished(path)
-    path = path / "judgements.parquet" if path.is_dir() else path
-    frame = read_table(path, separator=separator, columns=["judge_id", "run_id", "item_id"])
+    if path.is_dir() and holds_answers(path):
+        frame = judgements_of(path)
+    else:
+        path = path / "judgements.parquet" if path.is_dir() else path
+        frame = read_table(path, separator=separator, columns=["judge_id", "run_id", "item_id"])
     if "value" not in frame.columns and "score" not in frame.columns:
         raise TableError(f'{path}: judgements need "value" (such as good or bad) or "score"; found {frame.columns}.')
     frame = plain_texts(frame, _TEXTS, where=str(path))

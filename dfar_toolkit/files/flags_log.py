@@ -1,0 +1,142 @@
+"""Flags and comments that people put on items and outputs while they look at them: one file per person, append-only.
+
+They stand in ``flags/<person>-<digest>.jsonl`` of a folder of their own, never in the data. A change appends a line
+that names the mark it replaces, taking one back a line that names the mark; the earlier ones stay on record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from dfar_toolkit.files.judge_log_lines import AppendedLines, file_of, new_key, now, person_named, rows_by_person
+
+FLAGS: Final = "flags"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A flag, a comment, or both.
+
+    Attributes:
+        item_id: The item.
+        output_id: The output of the item that it is about; empty where it is about the item itself.
+        flag: A word such as ``wrong label``; empty for a comment alone.
+        comment: What there is to say; empty for a flag alone.
+        data: Digest of the data that was looked at, where known.
+        replaces: Key of the mark in whose place this one stands.
+        key: Of this very mark; sent twice, it is kept once.
+        at: When, in UTC.
+    """
+
+    item_id: str
+    output_id: str = ""
+    flag: str = ""
+    comment: str = ""
+    data: str = ""
+    replaces: str = ""
+    key: str = ""
+    at: str = ""
+
+
+_FIELDS: Final = tuple(f.name for f in fields(Mark))
+
+
+class FlagsLog:
+    """The marks of one person.
+
+    Args:
+        folder: The folder that they are kept in.
+        person: The person's name, whatever it holds.
+
+    Attributes:
+        person: The name as it is stored.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> log = FlagsLog(folder, "Ann")
+        >>> first = log.add(Mark("i1", flag="wrong label"))
+        >>> second = log.add(Mark("i1", flag="wrong label", comment="It was a joke.", replaces=first.key))
+        >>> flags_of(folder).select("person", "item_id", "flag", "comment").rows()
+        [('Ann', 'i1', 'wrong label', 'It was a joke.')]
+        >>> log.withdraw(second.key), log.marks()
+        (True, [])
+    """
+
+    def __init__(self, folder: Path, person: str) -> None:
+        self.person = person_named(person)
+        self._lines = AppendedLines(folder / FLAGS / file_of(self.person))
+
+    @property
+    def path(self) -> Path:
+        """The person's file."""
+        return self._lines.path
+
+    def add(self, mark: Mark) -> Mark:
+        """Keep a mark.
+
+        Args:
+            mark: With a ``key`` where it may be sent twice, and with ``replaces`` where it changes an earlier one.
+
+        Returns:
+            The mark as it is kept, on the disk.
+
+        Raises:
+            TableError: It cannot be written.
+            ValueError: It names no item, or says nothing.
+        """
+        if not mark.item_id or not (mark.flag.strip() or mark.comment.strip()):
+            raise ValueError("add: a mark needs an item_id, and a flag or a comment")
+        row = asdict(replace(mark, key=mark.key or new_key(), at=mark.at or now()))
+        return _mark(self._lines.append({"person": self.person} | row))
+
+    def withdraw(self, key: str) -> bool:
+        """Take a mark back; one that it had replaced does not return.
+
+        Returns:
+            Whether there was such a mark of this person.
+
+        Raises:
+            TableError: It cannot be written.
+        """
+        there = any(mark.key == key for mark in self.marks())
+        if there:
+            self._lines.append({"key": new_key(), "at": now(), "person": self.person, "undoes": key})
+        return there
+
+    def marks(self) -> list[Mark]:
+        """The marks that stand, in the order in which they were made."""
+        return [_mark(row) for row in _standing(self._lines.rows())]
+
+
+def _mark(row: Mapping[str, Any]) -> Mark:
+    return Mark(**{name: row[name] for name in _FIELDS if name in row})
+
+
+def _standing(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    rows = list(rows)
+    gone = {row[name] for row in rows for name in ("undoes", "replaces") if row.get(name)}
+    return [row for row in rows if "undoes" not in row and row["key"] not in gone]
+
+
+def flags_of(folder: Path) -> pl.DataFrame:
+    """The marks of all people that stand.
+
+    Args:
+        folder: The folder that they are kept in; without any there are no rows.
+
+    Returns:
+        ``person`` and the fields of :class:`Mark`, sorted by item, output, time and key.
+
+    Raises:
+        TableError: A file cannot be read, or was changed.
+    """
+    by, _ = rows_by_person(folder / FLAGS, "person")
+    schema = dict.fromkeys(("person", *_FIELDS), pl.String)
+    rows = [{name: row.get(name, "") for name in schema} for own in by.values() for row in _standing(own)]
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("item_id", "output_id", "at", "key")
