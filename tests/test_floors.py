@@ -15,6 +15,7 @@ FLOOR = {
     "cli": 6,
     "_viewer": 6,
     "journeys": 5,
+    "browsing": 4.5,
     "corpus": 4, "hub": 4, "runners": 4, "finetune": 4, "scoring": 4,
     "metrics": 3.5, "report": 3.5,
     "sources": 3, "readers": 3, "agreement": 3, "files": 3, "engines": 3,
