@@ -200,7 +200,10 @@ def test_targets_give_the_gold_of_another_question() -> None:
         (OUTPUTS.head(0), "outputs must have at least one row"),
         (make_outputs({"x1": "e", "i0": "e"}), r"1 item ids are not among them, e\.g\. 'x1'; .* such as 'i0'"),
         (pl.concat([OUTPUTS, OUTPUTS.with_columns(question=pl.lit("r"))]), r"2 questions \(q, r\); choose one"),
-        (pl.concat([OUTPUTS, OUTPUTS.with_columns(method=pl.lit("x"))]), "item 'i0' of run 'm' occurs twice"),
+        (
+            pl.concat([OUTPUTS.with_columns(method=pl.lit(name)) for name in "xy"]),
+            "item 'i0' of run 'm' occurs twice",
+        ),
     ],
 )
 def test_outputs_that_do_not_fit_are_refused(outputs: pl.DataFrame, message: str) -> None:
@@ -208,6 +211,13 @@ def test_outputs_that_do_not_fit_are_refused(outputs: pl.DataFrame, message: str
         score(outputs, ITEMS)
     with pytest.raises(TableError, match='no output answers the question "z"'):
         score(OUTPUTS, ITEMS, question="z")
+
+
+def test_answers_without_a_method_stand_before_those_within_a_test() -> None:
+    within = OUTPUTS.with_columns(method=pl.lit("cct"), label=pl.lit("e"))
+    joined = join_outputs(pl.concat([within, OUTPUTS]), ITEMS)
+    assert joined.frame["label_pred"].to_list() == join_outputs(OUTPUTS, ITEMS).frame["label_pred"].to_list()
+    assert f"{len(OUTPUTS)} outputs of another condition" in joined.note
 
 
 def test_judgements_bring_the_misalignment_rate_of_every_subset() -> None:

@@ -94,7 +94,7 @@ def join_outputs(
         _check_order(evaluated, names)
     answers = first.select("run_id", "item_id", "label_pred", "state", "below_top")
     frame = _crossed(_beside(answers, predicted, ["run_id", "item_id"]), evaluated)
-    notes = [_aside(len(rows) - len(plain), "of another condition or for one annotator set aside")]
+    notes = [_aside(len(rows) - len(plain), "of another condition or method, or for one annotator, set aside")]
     notes.append(_aside(len(plain) - len(first), "beside the lowest sample of each item set aside"))
     elsewhere = 0
     if len(evaluated) < len(items):
