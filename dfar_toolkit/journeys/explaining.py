@@ -22,6 +22,7 @@ from dfar_toolkit.journeys.unit_plans import Running, UnitPlan, carry_out
 from dfar_toolkit.journeys.what_is_asked import Question, as_text, asked_items, question_of
 from dfar_toolkit.prompts.asking import Asked, asked_of
 from dfar_toolkit.prompts.item_words import Word, item_fields, item_words
+from dfar_toolkit.prompts.rationale_styles import rationale_styles
 from dfar_toolkit.runners.answers import Reading, says_of
 from dfar_toolkit.runners.rationales.explained_table import explained_table
 from dfar_toolkit.runners.rationales.explaining import HUMAN, Explaining
@@ -30,6 +31,7 @@ from dfar_toolkit.runners.rationales.prompted import prompted_note
 from dfar_toolkit.runners.rationales.rationale import RATIONALE
 from dfar_toolkit.runners.rationales.unit import explained
 
+_PROMPTED = "prompted_"
 GAP_WARNED = 0.05  # relative completeness gap above which a warning is printed
 _LONG_WORD = 40  # characters in a row without a blank, on average over words: a script without blanks
 
@@ -198,13 +200,15 @@ def _settings(
         "style": manner.style.name, "prompt_sha256": manner.style.sha256, "elicit": manner.elicit, "chat": manner.chat,
         "spellings": manner.spellings, **asking.selection.settings(),
     }  # fmt: skip
+    prompted = [method.removeprefix(_PROMPTED) for method in how.methods if method.startswith(_PROMPTED)]
+    styles = rationale_styles() if prompted else {}
     given = options.rationales
     file = None if given is None else given / "outputs.parquet" if given.is_dir() else given
     return {
         "explains": explaining, "rationales_sha256": None if file is None else file_digest(file),
         "items": folder.manifest.get("content_digest", {}), "question": question.name, "split": list(question.splits),
         "limit": asking.selection.limit, "label_map": asking.label_map or {}, "seed": asking.seed,
-        "model": engine.deciding_facts, **asked,
+        "model": engine.deciding_facts, "rationale_prompts": {name: styles[name].sha256 for name in prompted}, **asked,
     }  # fmt: skip
 
 
