@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -126,6 +127,48 @@ def test_an_item_in_detail_shows_everything_verbatim(open_page: Open) -> None:
     assert chips
     assert not any("<script" in c or "<img" in c for c in chips)
     assert all(w in chips[0] for w in ("model: right", "model: wrong", "no gold, or unparsed"))
+
+
+def test_an_explained_run_shows_its_words_and_not_a_card_for_every_row(open_page: Open, example: Path) -> None:
+    words = [{"field": "statement", "start": 0, "end": 8}, {"field": "statement", "start": 8, "end": len(SCRIPT)}]
+    key = {"item_id": item_id(0), "question": "label", "run_id": f"why {LINK}"}
+    said = {"label": OPTIONS[0], "label_probs": [0.75, 0.25]}
+    tried = [
+        {**key, "condition": condition, "method": "leave_one_out", "operator": "mask", "k": k, **said}
+        for condition in ("without_top", "only_top", "without_evidence", "only_evidence")
+        for k in ((1, 2) if condition.endswith("top") else (-1,))
+    ]
+    rows = [
+        {**key, **said},
+        {**key, "condition": "empty", "operator": "mask", "label": OPTIONS[1], "label_probs": [0.125, 0.875]},
+        {**key, "condition": "rationale", "method": "leave_one_out", "words": words, "word_scores": [-0.5, 1.0],
+         "target": LINK},
+        {**key, "condition": "rationale", "method": "human", "words": words,
+         "evidence": [{**words[0], "set": 0}]},
+        *tried,
+    ]  # fmt: skip
+    text = "".join(json.dumps({"label": None, "label_probs": None, **row}) + "\n" for row in rows)
+    (example / "why.jsonl").write_text(text)
+    test = open_page("browse", "why.jsonl", item=item_id(0))
+    assert not test.exception
+    listed = dict(zip(test.dataframe[0].value["item_id"], test.dataframe[0].value[f"why {LINK}"], strict=True))
+    assert listed.get(item_id(0), OPTIONS[0]) == OPTIONS[0]  # its answer, not one without some words
+    marked = [h.value for h in test.get("html") if "<mark" in h.value]
+    assert len(marked) == 2  # one text per method
+    assert all("<script" not in each and "&lt;script&gt;" in each for each in marked)
+    by_score = next(each for each in marked if "0.28" in each)
+    assert "rgba(238, 119, 51, 0.28)" in by_score  # -.5 of the largest, against the label
+    assert "rgba(68, 119, 170, 0.55)" in by_score
+    assert sum("border-bottom: 2px" in each for each in marked) == 1
+    assert f"leave one out · of {LINK}" in texts(test)
+    steps = next(table for table in tables(test) if table[0][0] == "method")
+    assert ["(no word at all)", "mask", f"{OPTIONS[1]} (0.88)", ""] in steps
+    assert ["leave_one_out", "mask", "ethical (0.75)", "ethical (0.75)"] in steps
+    cards = [each for each in texts(test) if each.startswith(f"why {LINK}")]
+    assert cards == [
+        f"why {LINK}",
+        f"why {LINK}: blue speaks for the label, orange against it; underlined words were chosen",
+    ]
 
 
 def test_the_open_item_is_marked_and_named_when_filters_leave_it_out(open_page: Open) -> None:

@@ -175,6 +175,8 @@ def item_list(items: tuple[str, str], outputs: tuple[tuple[str, str], ...]) -> p
 def plain_answers(outputs: pl.DataFrame, question: str) -> pl.DataFrame:
     """One row per run and item: the first sample of the plain condition, about nobody in particular."""
     plain = outputs.filter(pl.col("question") == question, pl.col("condition") == "full", pl.col("annotator_id") == "")
+    if (plain["method"] == "").any():  # beside them may stand answers within a test
+        plain = plain.filter(pl.col("method") == "")
     return plain.sort("sample", "draw").unique(["run_id", "item_id"], keep="first", maintain_order=True)
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from dfar_toolkit._viewer.data import Runs
+from dfar_toolkit._viewer.rationales import answers_only, show_rationales
 from dfar_toolkit._viewer.sinks import show_block, show_chip, show_legend, show_marked, show_text
 from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.tables import HUMAN_RUN
@@ -44,6 +45,8 @@ def show_item(
     with models:
         st.subheader("Models")
         _models(item_id, item, folder, runs, about)
+    if runs.outputs.width:
+        show_rationales(runs.outputs.filter(pl.col("item_id") == item_id), item)
 
 
 def _facts(item: Mapping[str, Any], facts: Mapping[str, Any], options: list[str]) -> None:
@@ -96,6 +99,7 @@ def _models(
 ) -> None:
     """One card per output; whether it agrees with people is said for the primary question."""
     said = runs.outputs.filter(pl.col("item_id") == item_id) if runs.outputs.width else runs.outputs
+    said = answers_only(said) if said.width else said
     if said.is_empty():
         st.text("no outputs about this item")
         return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import streamlit as st
 
@@ -35,6 +36,37 @@ def show_marked(text: str, needle: str) -> None:
     pieces = [f"<mark>{html.escape(p)}</mark>" if i % 2 else html.escape(p) for i, p in enumerate(parts)]
     box = "white-space: pre-wrap; overflow-wrap: anywhere; background: #f0f2f6; border-radius: .5rem; padding: 1rem"
     st.html(f'<div style="{box}">{"".join(pieces)}</div>')
+
+
+class MarkedWord(NamedTuple):
+    """Characters ``start`` to ``end`` of a text, how much they weigh (-1 to 1), and whether they were chosen."""
+
+    start: int
+    end: int
+    weight: float
+    chosen: bool
+
+
+def show_words(text: str, words: Sequence[MarkedWord]) -> None:
+    """A text with its words shaded by weight: blue for, orange against; chosen ones are underlined."""
+    pieces, at = [], 0
+    for word in sorted(words):
+        if word.start < at or word.end > len(text):
+            continue  # overlapping or outside: the text itself is always shown whole
+        pieces += [html.escape(text[at : word.start]), _shaded(text[word.start : word.end], word)]
+        at = word.end
+    whole = "".join([*pieces, html.escape(text[at:])])
+    box = "white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.7"
+    st.html(f'<div style="{box}" dir="auto">{whole}</div>')
+
+
+def _shaded(text: str, word: MarkedWord) -> str:
+    weight = word.weight if math.isfinite(word.weight) else 0.0
+    colour = "68, 119, 170" if weight >= 0 else "238, 119, 51"
+    line = "; border-bottom: 2px solid currentColor" if word.chosen else ""
+    strength = min(abs(weight), 1.0) * 0.55  # so that the word stays easy to read
+    shade = f"background: rgba({colour}, {strength:.2f}); color: inherit; border-radius: .2em{line}"
+    return f'<mark style="{shade}">{html.escape(text)}</mark>'
 
 
 def show_chip(text: object, *, colour: str = "#4477aa") -> None:
