@@ -348,13 +348,14 @@ def test_filters_on_their_own() -> None:
 
 def test_plain_answers_take_the_first_sample_of_the_plain_condition() -> None:
     rows = [
-        ("r", "i", "q", "full", "", 1, "late"),
-        ("r", "i", "q", "full", "", 0, "first"),
-        ("r", "i", "q", "empty", "", 0, "of another condition"),
-        ("r", "j", "q", "full", "p", 0, "about one annotator"),
-        ("r", "k", "z", "full", "", 0, "to another question"),
+        ("r", "i", "q", "full", "", 0, "cct", "within a test"),
+        ("r", "i", "q", "full", "", 1, "", "late"),
+        ("r", "i", "q", "full", "", 0, "", "first"),
+        ("r", "i", "q", "empty", "", 0, "", "of another condition"),
+        ("r", "j", "q", "full", "p", 0, "", "about one annotator"),
+        ("r", "k", "z", "full", "", 0, "", "to another question"),
     ]
-    names = ["run_id", "item_id", "question", "condition", "annotator_id", "sample", "label"]
+    names = ["run_id", "item_id", "question", "condition", "annotator_id", "sample", "method", "label"]
     outputs = pl.DataFrame(rows, schema=names, orient="row").with_columns(draw=0)
     assert plain_answers(outputs, "q")["label"].to_list() == ["first"]
 
