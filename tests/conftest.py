@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several test processes share the cores
 
@@ -39,3 +40,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dfar_toolkit.journeys.demo import run_demo
 
     return run_demo(tmp_path_factory.mktemp("built") / "demo").path
+
+
+@pytest.fixture(scope="session")
+def browsed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The small set of tests/browsing, written once."""
+    from browsed_folder import small_set
+
+    return small_set(tmp_path_factory.mktemp("browsed"))
+
+
+@pytest.fixture(scope="session")
+def index(browsed: Any) -> Any:
+    """Its index."""
+    from dfar_toolkit.browsing.item_index import ItemIndex
+
+    return ItemIndex(browsed.items, runs=browsed.runs, judgements=browsed.judgements)
