@@ -53,7 +53,7 @@ class ScoreOptions:
             plain text that ends with a colon, "ethical" in a new turn); probabilities of its spellings are added up.
         seed: For servers that draw.
         hidden: Places of the conversation that a local model does not see.
-        hiding: How they are hidden.
+        hiding: How they are hidden. The last token of the prompt, where the answer is read, is always replaced.
     """
 
     conversation: Conversation
@@ -71,7 +71,7 @@ class Classify:
         text: The text, turn 0 of the places.
         second: The second of a pair, turn 1.
         hidden: Places that the model does not see.
-        hiding: How they are hidden.
+        hiding: How they are hidden. The token at which the classes are read is always replaced.
     """
 
     text: str
@@ -182,8 +182,8 @@ class Failed(NamedTuple):
     """No answer came. ``kind`` is one word to count by; ``message`` one line.
 
     Kinds: ``timeout``, ``rate_limit``, ``server`` (5xx), ``refused`` (4xx), ``malformed``, ``no_logprobs``,
-    ``too_long`` (the prompt does not fit the model), ``memory``, ``connection``, ``needs_model`` (a server
-    cannot do it), ``unplaced`` (no token stands at the places).
+    ``too_long`` (the prompt does not fit the model), ``memory``, ``connection``, ``needs_model`` (a server, or this
+    model, cannot do it), ``unplaced`` (no token stands at the places, or one of an option does too).
     """
 
     kind: str
