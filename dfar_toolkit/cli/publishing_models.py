@@ -1,4 +1,4 @@
-"""The command that brings an adapter to the Hub: publish-model."""
+"""The command that brings a trained model to the Hub: publish-model."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from dfar_toolkit.cli.printing import print_json, print_table, say, usage
 
 
 def publish_model(
-    run: Annotated[
-        Path, typer.Argument(help="Folder of a run with adapter_config.json and adapter_model.safetensors.")
-    ],
+    run: Annotated[Path, typer.Argument(help="Folder of a run: an adapter, or a model with all its weights.")],
     repo: Annotated[str, typer.Option("--repo", metavar="ORG/NAME", help="The model repository on the Hub.")],
     public: Annotated[bool, typer.Option("--public", help="For everybody to see (default: private).")] = False,
     tag: Annotated[str | None, typer.Option(help="Name for the commit, such as v1.0.0; never moved.")] = None,
@@ -36,7 +34,7 @@ def publish_model(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Publish an adapter with a card that says where it comes from and how it scored.
+    """Publish a trained model with a card that says where it comes from and how it scored.
 
     Example: dfar publish-model runs/lora --repo org/dfar-lora --data org/dfar@COMMIT --licence apache-2.0
     """

@@ -26,7 +26,7 @@ _SHOWN: Final = 3
 _OURS: Final = re.compile(
     r"(run|training|config|generation_config|adapter_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens"
     r"|vocab)\.json|log\.jsonl|(adapter_)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|chat_template\.jinja"
-    r"|vocab\.txt|merges\.txt|[\w.]+\.model|training_args\.bin|README\.md"
+    r"|vocab\.txt|merges\.txt|[\w.]+\.model|training_args\.bin|README\.md(\.tmp-dfar-[0-9a-f]+)?"
 )
 
 

@@ -22,6 +22,7 @@ from dfar_toolkit.engines.model_loading import load_model, loaded_model
 from dfar_toolkit.engines.quiet_loading import quiet_loading
 from dfar_toolkit.errors import EngineError
 from dfar_toolkit.finetune.classifier_data import Floats, HeadExamples, Text, Votes
+from dfar_toolkit.finetune.cut_models import check_cut
 from dfar_toolkit.finetune.finite_weights import check_finite
 from dfar_toolkit.finetune.head_batches import encode_examples
 from dfar_toolkit.finetune.head_models import HeadModel, all_weights_used, head_model, save_head
@@ -112,6 +113,7 @@ def train_head(
         TableError: The items teach nothing, or the folder holds something else.
     """
     # 1. The model, and the examples as it reads them.
+    check_cut(task)
     names = list(options) if task == "classifier" else ["score"]
     found = head_model(model, tokenizer, names, settings)
     encoded = encode_examples(found.tokenizer, examples, found.limit)

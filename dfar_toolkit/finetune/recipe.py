@@ -24,6 +24,7 @@ from dfar_toolkit.engines.token_ids import special_texts
 from dfar_toolkit.errors import EngineError
 from dfar_toolkit.files.digest import content_digest
 from dfar_toolkit.finetune.adapters import compile_layers, recompute_activations, with_adapter
+from dfar_toolkit.finetune.cut_models import check_checkpoint, check_cut, cut_notes
 from dfar_toolkit.finetune.development_scores import DevelopmentScores
 from dfar_toolkit.finetune.documents import documents_of
 from dfar_toolkit.finetune.examples import examples_of
@@ -100,6 +101,7 @@ def train(
         TableError: The items teach nothing, or the folder holds something else.
     """
     # 1. The folder: begun, gone on with, or whole already.
+    check_cut("causal", settings.dtype)
     deciding = {name: value for name, value in settings.as_json().items() if name not in _BESIDE}
     decides = {
         "settings": deciding, "options": list(options), "wording": wording,
@@ -144,6 +146,7 @@ def train(
         loaded, runner, settings, out / CHECKPOINTS, scores=scores, callbacks=[training_log(out, meter), *callbacks]
     )
     checkpoint = last_checkpoint(out)
+    check_checkpoint(checkpoint, cut=trainer.is_fsdp_enabled)
     try:
         with quiet_loading(transformers):
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -162,9 +165,10 @@ def train(
     report = {
         "task": "causal", "toolkit": version("dfar-toolkit"), "settings": settings.as_json(),
         "model": loaded.facts, "options": list(options), "items": data, "packing": runner.facts,
+        "asked": {"style": settings.style_name, "chat": loaded.chat},
         "log_s": None if runner.concentration is None else float(runner.concentration.log.detach()),
         "chosen": _chosen(trainer, settings, scores), "scores": _last_scores(out), "measured": _measured(out),
-        "processes": processes,
+        "processes": processes, "cut": trainer.is_fsdp_enabled,
     }  # fmt: skip
     with quiet_loading(transformers):
         if settings.adapter == "none" and loaded.facts["half"] and not trainer.is_fsdp_enabled:
@@ -306,6 +310,7 @@ def _unheeded(settings: TrainSettings, scored: bool) -> list[str]:
 def _notes(report: Mapping[str, Any], runner: StepRunner) -> tuple[str, ...]:
     data, scored = report["items"], report["scores"]
     notes = [f"{count} items were left out: {why}" for why, count in data["left_out"].items()]
+    notes += cut_notes(cut=report["cut"])
     if data["too_long"]:
         notes.append(f"{data['too_long']} examples were too long and left out")
     if data["special_texts"]:

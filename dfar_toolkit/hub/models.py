@@ -1,28 +1,29 @@
-"""Publish an adapter: what may leave the run, a card with its origin and its scores, one commit, read back, tag."""
+"""Publish a trained model: what may leave the run, a card with origin and scores, one commit, read back, tag."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 from dfar_toolkit.errors import HubError, TableError
 from dfar_toolkit.files.digest import file_digest
-from dfar_toolkit.hub.adapter_folder import CONFIG, Adapter, stage_adapter, without_local_places
-from dfar_toolkit.hub.addresses import Address, address
-from dfar_toolkit.hub.connection import without_token
+from dfar_toolkit.hub.adapter_folder import CONFIG
+from dfar_toolkit.hub.addresses import Address
 from dfar_toolkit.hub.file_names import git_blob_id
-from dfar_toolkit.hub.model_card import RUN, SCORES, ModelFacts, is_untouched, read_scores, render_model_card
+from dfar_toolkit.hub.model_card import is_untouched, render_model_card
+from dfar_toolkit.hub.model_card_file import holds_token, is_edited
+from dfar_toolkit.hub.model_facts import SCORES, base_on_hub, model_facts
+from dfar_toolkit.hub.model_run_notes import RUN
 from dfar_toolkit.hub.one_commit import Committed, commit_plan
 from dfar_toolkit.hub.plan import LocalFile, Plan, plan
 from dfar_toolkit.hub.publish import Published, PublishOptions, check_name, check_visibility
 from dfar_toolkit.hub.repository import Repository
+from dfar_toolkit.hub.staged_model import CARD, StagedModel
 from dfar_toolkit.hub.verify import verify_files
-
-CARD: Final = "README.md"
+from dfar_toolkit.hub.whole_model_folder import WHOLE_CONFIG, stage_model
 
 
 class ModelOptions(NamedTuple):
@@ -40,10 +41,10 @@ class ModelOptions(NamedTuple):
 
 
 class PublishedModel(NamedTuple):
-    """What came of it, what was published, and the card."""
+    """What came of it, what of the run was published (an adapter, or all weights), and the card."""
 
     published: Published
-    adapter: Adapter
+    adapter: StagedModel
     card: str
 
 
@@ -55,38 +56,42 @@ def publish_model(
     about: ModelOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> PublishedModel:
-    """Bring the adapter of a run to the Hub in one commit and read it back; the same call again changes nothing.
+    """Bring the model of a run to the Hub in one commit and read it back; the same call again changes nothing.
 
-    Only the adapter, its settings and its tokenizer go, and a card that is made from them; nothing that others put
-    into the repository is deleted.
+    Only the adapter or the weights, their settings and the tokenizer go, and a card that is made from them; nothing
+    that others put into the repository is deleted.
 
     Args:
-        run: Folder of the run, as peft saves it; ``run.json`` and ``scores.json`` (``dfar score --json``) feed the
-            card if they are there.
+        run: Folder of the run, as peft or transformers saves it; ``run.json`` and ``scores.json`` (``dfar score
+            --json``) feed the card if they are there.
         repo: Where it goes; of kind ``model``.
         options: How.
         about: What the folder does not know.
         progress: Called with a few words at each step.
 
     Returns:
-        The plan, the commit, the tag, the adapter and the card.
+        The plan, the commit, the tag, the model and the card.
 
     Raises:
         HubError: The Hub refused or failed, somebody else has changed something, or what was read back differs.
-        TableError: The folder holds no adapter that can be published.
+        TableError: The folder holds no model that can be published.
     """
     tell, about = progress or (lambda _: None), about or ModelOptions()
     check_name(repo.repo_id)
     with TemporaryDirectory(prefix="dfar-model-") as scratch:
         folder = Path(scratch)
-        adapter = stage_adapter(run, folder, base_model=about.base_model)
-        facts = _facts(run, repo.repo_id, about)
+        adapter = _staged(run, folder, about)
+        facts = model_facts(
+            run, adapter, title=repo.repo_id.rpartition("/")[2], place=repo.repo_id, data=about.data,
+            licence=about.licence, scores=about.scores, intended_use=about.intended_use,
+        )  # fmt: skip
         if options.public and facts.licence == "unknown":
             raise HubError(f"{run}: the licence of the model is unknown; a public one needs it: --licence NAME.")
         card = render_model_card(adapter, facts)
-        _check_no_token(run, {CARD: card, CONFIG: (folder / CONFIG).read_text(encoding="utf-8")})
+        config = WHOLE_CONFIG if adapter.whole else CONFIG
+        _check_no_token(run, {CARD: card, config: (folder / config).read_text(encoding="utf-8")})
         (folder / CARD).write_text(card, encoding="utf-8")
-        files = {name: _local_file(folder, name) for name in sorted([*adapter.files, CARD])}
+        files = {name: _local_file(folder, run, name) for name in sorted([*adapter.files, CARD])}
         tell(f"asking for {repo.repo_id}")
         repo.user()
         private = repo.private()
@@ -109,7 +114,7 @@ def publish_model(
         made = Committed(str(found.parent))
         if found.changes:
             tell(f"sending {len(found.of('add', 'update'))} files")
-            message = options.message or f"Publish an adapter of {adapter.base_model}"
+            message = options.message or _title(adapter)
             made = commit_plan(repo, found, message=message, pull_request=False, tell=tell)
         tell(f"reading commit {made.sha[:8]} back")
         wanted = {name: (file.sha256, file.size) for name, file in found.files.items()}
@@ -126,16 +131,32 @@ def publish_model(
         return PublishedModel(published, adapter, card)
 
 
+def _staged(run: Path, folder: Path, about: ModelOptions) -> StagedModel:
+    """What may be published of the run, with a note where its own card was edited and is not what goes."""
+    found = stage_model(run, folder, base_model=about.base_model, known_base=base_on_hub(run))
+    if not is_edited(run):
+        return found
+    note = f"{CARD} of the run was written or edited by hand; the one that is published is made from {RUN} anew"
+    return replace(found, notes=(*found.notes, note))
+
+
+def _title(model: StagedModel) -> str:
+    """Of the commit."""
+    of = f" {'from' if model.whole else 'of'} {model.base_model}" if model.base_model else ""
+    return f"Publish {'a trained model' if model.whole else 'an adapter'}{of}"
+
+
 def _check_no_token(run: Path, texts: dict[str, str]) -> None:
     """Refuse settings that hold a token: trainers write down whatever they were called with."""
     for name, text in texts.items():
-        if without_token(text) != text:
+        if holds_token(text):
             told = f"{RUN}, {SCORES} or an option" if name == CARD else name
             raise TableError(f"{run}: {told} holds something that looks like a token; take it out before publishing.")
 
 
-def _local_file(folder: Path, name: str) -> LocalFile:
-    place = folder / name
+def _local_file(folder: Path, run: Path, name: str) -> LocalFile:
+    """A staged file; the weights of a whole model are not copied, they lie in the run."""
+    place = folder / name if (folder / name).is_file() else run / name
     return LocalFile(name, place, place.stat().st_size, file_digest(place), git_blob_id(place))
 
 
@@ -153,43 +174,3 @@ def _planned(repo: Repository, files: dict[str, LocalFile], *, absent: bool, kee
                 "delete it first."
             )
     return plan(files, remote, parent=head)
-
-
-def _facts(run: Path, repo_id: str, about: ModelOptions) -> ModelFacts:
-    """What the card says: as given, else as ``run.json`` says."""
-    noted = _run_notes(run / RUN)
-    data = noted.get("data") if isinstance(noted.get("data"), dict) else {}
-    assert isinstance(data, dict)
-    trained_on = about.data
-    if trained_on is None and isinstance(data.get("repo_id"), str):
-        trained_on = address(str(data["repo_id"]), revision=data.get("commit"))
-    settings = noted.get("settings")
-    labels = noted.get("labels")
-    facts = ModelFacts(
-        title=repo_id.rpartition("/")[2],
-        data=trained_on,
-        data_digest=str(data.get("content_digest") or ""),
-        licence=(about.licence or str(noted.get("licence") or "unknown")).lower(),
-        labels=tuple(map(str, labels)) if isinstance(labels, list) else (),
-        settings=without_local_places(settings) if isinstance(settings, dict) else None,
-        scores=read_scores(about.scores if about.scores is not None else run / SCORES),
-        intended_use=about.intended_use,
-    )
-    if about.scores is not None and not about.scores.is_file():
-        raise TableError(f"{about.scores}: wanted the output of dfar score --json, found nothing there.")
-    return facts if facts.labels else replace(facts, labels=_labels_scored(facts.scores))
-
-
-def _labels_scored(scores: tuple[Any, ...]) -> tuple[str, ...]:
-    """The labels that scores are given for."""
-    return tuple(dict.fromkeys(str(row["label"]) for row in scores if row.get("label")))
-
-
-def _run_notes(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise TableError(f"{path}: not valid JSON ({str(error)[:80]}).") from None
-    return found if isinstance(found, dict) else {}

@@ -33,6 +33,7 @@ from dfar_toolkit.finetune.settings import STYLE_OF, settings_of
 from dfar_toolkit.finetune.trackers import check_trackers, tracker_callbacks
 from dfar_toolkit.finetune.watching import TrainingProgress
 from dfar_toolkit.hub.addresses import SCHEME, address
+from dfar_toolkit.hub.model_card_file import write_model_card
 from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.training_items import TrainingItems, training_items
 from dfar_toolkit.journeys.training_labels import back_to_options, whole_map, with_other_labels
@@ -143,7 +144,7 @@ def train_model(
         if first and not begun:
             leave_nothing(out)
         raise
-    return Trained(out, "model", report, (*notes, *more))
+    return Trained(out, "model", report, (*notes, *more, *(_card(out) if first else ())))
 
 
 def predict_options(report: Mapping[str, Any]) -> list[str]:
@@ -249,6 +250,15 @@ def _state_of(out: Path) -> list[str]:
     notes = [f"{torn} was left half-written, and is passed over"] if torn else []
     checkpoint = last_checkpoint(out)
     return notes if checkpoint is None else [*notes, f"the run goes on after {checkpoint.name.replace('-', ' ')}"]
+
+
+def _card(out: Path) -> list[str]:
+    """The model card beside ``run.json``, also of a run that was whole before; a note where there can be none."""
+    try:
+        note = write_model_card(out)
+    except TableError as error:  # the model itself is whole
+        note = f"no model card was written: {error}"
+    return [note] if note else []
 
 
 def _renamed(label_map: Mapping[str, str] | None) -> list[str]:
