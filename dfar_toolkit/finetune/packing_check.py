@@ -1,4 +1,4 @@
-"""Whether a model keeps the documents of a packed row apart."""
+"""Whether a model keeps the documents of a packed row apart, and the pieces of one document."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PackingCheck(NamedTuple):
 
     Attributes:
         apart: Whether documents may be packed.
-        neighbour: The largest change of a token's log-probability when the tokens of another document are changed.
+        neighbour: The largest change of a token's log-probability when the tokens of another piece are changed.
         alone: The mean difference from the same documents each in a row of its own.
         why: Why they may not be packed; else empty.
     """
@@ -34,10 +34,20 @@ class PackingCheck(NamedTuple):
     why: str
 
 
+def most_pieces(documents: Sequence[Document], rows: Sequence[Sequence[int]]) -> int:
+    """Pieces in the row that has most; with fewer than two there is nothing to be kept apart.
+
+    Args:
+        documents: Documents.
+        rows: Places of those that each row holds.
+    """
+    return max(sum(len(documents[place].pieces) for place in row) for row in rows)
+
+
 def check_packing(
     model: Any, documents: Sequence[Document], rows: Sequence[Sequence[int]], layout: Layout, *, device: Any, pad: int
 ) -> PackingCheck:
-    """Runs packed rows, the same with other tokens in the first document, and the documents each alone.
+    """Runs packed rows, the same with other tokens in the first piece, and the pieces each alone.
 
     Args:
         model: A causal model; its modes are as before afterwards.
@@ -48,18 +58,19 @@ def check_packing(
         pad: Token put after the end of rows.
 
     Returns:
-        What was found; rows of one document show nothing and pass.
+        What was found; rows of one piece show nothing and pass.
     """
     import torch
 
     run = WantedLogits(model)
     if not run.positions:
         return PackingCheck(False, float("nan"), float("nan"), "the model takes no positions")
-    if max(map(len, rows)) < 2:
+    if most_pieces(documents, rows) < 2:
         return PackingCheck(True, 0.0, 0.0, "")
+    rows = sorted(rows, key=lambda row: -most_pieces(documents, [row]))
     packed = laid(documents, rows, layout, pad)
     changed = packed.input_ids.copy()
-    first = documents[rows[0][0]].length
+    first = len(documents[rows[0][0]].pieces[0])
     changed[0, :first] = (changed[0, :first] + 1) % (changed.max() + 1)
     single = laid(documents, [[place] for row in rows for place in row], layout._replace(packed=False), pad)
     training = [module for module in model.modules() if module.training]
@@ -79,7 +90,8 @@ def check_packing(
     finally:
         for module in training:
             module.training = True
-    rest = np.concatenate([packed.learned[:, 0], packed.reads[:, 0]]) != rows[0][0]
+    where = packed.rows[np.concatenate([packed.learned_state, packed.read_state])]
+    rest = (where[:, 0] > 0) | (where[:, 1] >= first)
     neighbour = float(np.abs(one - other)[rest].max())
     difference = float(np.abs(one - alone).mean())
     if not neighbour <= _NEIGHBOUR:

@@ -15,7 +15,7 @@ from dfar_toolkit.finetune.concentration import Concentration
 from dfar_toolkit.finetune.documents import Document
 from dfar_toolkit.finetune.objectives import WantedLogits, pass_loss, step_weights
 from dfar_toolkit.finetune.packing import Pass, epoch_steps, laid, layout_of, step_passes, steps_per_epoch
-from dfar_toolkit.finetune.packing_check import check_packing
+from dfar_toolkit.finetune.packing_check import check_packing, most_pieces
 from dfar_toolkit.finetune.settings import TrainSettings
 from dfar_toolkit.finetune.watching import Meter
 
@@ -126,8 +126,11 @@ class StepRunner:
         import torch
 
         documents = self.documents_at(step)
-        rows = step_passes(documents, self._layout)[0][0]
-        some = sorted(rows, key=len, reverse=True)[:2]
+        passes = step_passes(documents, self._layout)[0]
+        rows = max(passes, key=lambda rows: most_pieces(documents, rows))
+        if most_pieces(documents, rows) < 2:  # nothing is packed in this step: a later one will show it
+            return
+        some = sorted(rows, key=lambda row: -most_pieces(documents, [row]))[:2]
         found = check_packing(self._model, documents, some, self._layout, device=device, pad=self._pad)
         apart = torch.tensor(float(found.apart), device=device)
         if self.processes > 1:
