@@ -37,6 +37,8 @@ def with_adapter(loaded: LoadedModel, settings: TrainSettings, *, base: str | No
         159907840
     """
     model = loaded.model
+    if settings.dtype == "4bit":
+        keep_gradients(model)
     stored = model.get_input_embeddings().weight.dtype
     half = settings.dtype in ("bf16", "4bit") or (settings.dtype == "auto" and stored.itemsize < 4)
     facts: dict[str, Any] = {"adapter_kind": settings.adapter, "half": loaded.facts.get("half", half)}
@@ -112,6 +114,22 @@ def _targets(model: Any) -> list[str]:
         name.rsplit(".lora_A", 1)[0].rsplit(".", 1)[-1] for name, _ in model.named_modules() if name.endswith(".lora_A")
     }
     return sorted(found)
+
+
+def keep_gradients(model: Any) -> None:
+    """Lets gradients go through weights of 4 bits on a CPU too.
+
+    Where a model is asked once in between, bitsandbytes lays its weights out anew for a CPU that multiplies bf16, and
+    the product with these has no gradient: all that was to be learned before the last layers would be lost in silence.
+
+    Args:
+        model: A model with weights of 4 bits that was not asked yet.
+    """
+    import bitsandbytes  # type: ignore[import-not-found, unused-ignore]
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def recompute_activations(model: Any) -> None:
