@@ -25,6 +25,7 @@ from dfar_toolkit.corpus.composition import (
     shown_facts,
 )
 from dfar_toolkit.corpus.croissant import croissant
+from dfar_toolkit.corpus.findings import items_found
 from dfar_toolkit.corpus.groups import item_groups
 from dfar_toolkit.corpus.leaks import mark_leaks
 from dfar_toolkit.corpus.pseudonyms import pseudonyms, replace_ids
@@ -35,6 +36,7 @@ from dfar_toolkit.corpus.targets import aggregate, label_methods, relabelled, wi
 from dfar_toolkit.errors import SourceError
 from dfar_toolkit.files.digest import table_digest
 from dfar_toolkit.files.items import (
+    FINDINGS,
     FORMAT,
     FORMAT_VERSION,
     LONG_TABLES,
@@ -141,6 +143,7 @@ def build_items(
         manifest["sources"] = [_source_facts(each) for each in sources]
         manifest["audit"] = {"failed": [f.finding for f in failed], "accepted": list(options.accept)}
         audit_rows = [f.as_row() for f in findings]
+        items_found(findings).write_parquet(folder / FINDINGS)
         manifest["changes"], unchanged = changes_since(out, manifest, tables, audit_rows=audit_rows)
         if unchanged:
             tell("nothing has changed since the earlier build")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 import polars as pl
@@ -94,7 +94,10 @@ class AuditThresholds:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing the audit looked for: how many rows of how many show it, with examples of item and excerpt."""
+    """One thing the audit looked for: how many rows of how many show it, with examples of item and excerpt.
+
+    ``items`` are the ids of all items that show it, where the finding is about items; an id may stand in it twice.
+    """
 
     finding: str
     severity: Severity
@@ -103,10 +106,12 @@ class Finding:
     examples: tuple[str, ...] = ()
     note: str = ""
     allowed: int = 0
+    items: pl.Series | None = field(default=None, compare=False, repr=False)
 
     def as_row(self) -> dict[str, Any]:
-        """The finding as a row for JSON."""
-        return asdict(self) | {"examples": list(self.examples)}
+        """The finding as a row for JSON; which items show it is a table of its own."""
+        named = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "items"}
+        return named | {"examples": list(self.examples)}
 
 
 def check_names(names: Iterable[str], caller: str) -> None:
@@ -132,6 +137,28 @@ def gate(findings: Sequence[Finding], *, accept: Collection[str] = ()) -> tuple[
     """
     check_names(accept, "gate")
     return tuple(f for f in findings if f.severity == "fail" and f.count > f.allowed and f.finding not in accept)
+
+
+def items_found(findings: Sequence[Finding]) -> pl.DataFrame:
+    """Which items show which finding: ``finding, item_id``, in the order of the findings, ids sorted, each once.
+
+    Example:
+        >>> found = [Finding("text.bom", "warn", 2, 9, items=pl.Series(["b", "a", "b"]))]
+        >>> items_found(found).rows()
+        [('text.bom', 'a'), ('text.bom', 'b')]
+    """
+    schema = {"finding": pl.String, "item_id": pl.String}
+    parts = [
+        one.items.cast(pl.String)
+        .unique()
+        .sort()
+        .alias("item_id")
+        .to_frame()
+        .select(pl.lit(one.finding).alias("finding"), "item_id")
+        for one in findings
+        if one.items is not None and len(one.items)
+    ]
+    return pl.concat([pl.DataFrame(schema=schema), *parts])
 
 
 def as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:

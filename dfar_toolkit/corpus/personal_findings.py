@@ -38,5 +38,8 @@ def personal_findings(items: pl.DataFrame, texts: pl.DataFrame) -> list[Finding]
         examples = tuple(f"{excerpt(i)}: {excerpt(m)}" for i, m in shown)
         different = f"; {rows['found'].n_unique()} different ones" if rows.height else ""
         name = f"personal.{kind}"
-        found.append(Finding(name, SEVERITIES[name], first.height, items.height, examples, _NOTES[kind] + different))
+        note = _NOTES[kind] + different
+        found.append(
+            Finding(name, SEVERITIES[name], first.height, items.height, examples, note, items=first["item_id"])
+        )
     return found

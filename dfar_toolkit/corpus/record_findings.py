@@ -140,4 +140,4 @@ def rating_findings(annotations: pl.DataFrame, questions: pl.DataFrame) -> list[
 
 
 def _finding(name: str, rows: pl.DataFrame, total: int, note: str) -> Finding:
-    return Finding(name, SEVERITIES[name], rows.height, total, examples(rows), note)
+    return Finding(name, SEVERITIES[name], rows.height, total, examples(rows), note, items=rows["item_id"])

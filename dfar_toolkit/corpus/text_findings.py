@@ -141,4 +141,4 @@ def _length(name: str, texts: pl.DataFrame, low: int, high: int) -> Finding:
 
 
 def _finding(name: str, rows: pl.DataFrame, total: int, note: str) -> Finding:
-    return Finding(name, SEVERITIES[name], rows.height, total, examples(rows), note)
+    return Finding(name, SEVERITIES[name], rows.height, total, examples(rows), note, items=rows["item_id"])

@@ -27,6 +27,7 @@ _PARTS: Final = {  # what must be in a manifest, and of which type
 }  # fmt: skip
 _BY_HAND: Final = ("README.md", "CITATION.cff")  # what people may edit
 LONG_TABLES: Final = ("annotations", "raters", "targets", "questions")
+FINDINGS: Final = "findings.parquet"  # which items show which finding of the audit; folders built before have none
 
 
 @dataclass(frozen=True, slots=True)
