@@ -51,6 +51,7 @@ from dfar_toolkit.agreement.sets import set_alpha
 from dfar_toolkit.agreement.spans.span_f1 import pairwise_span_f1, span_f1
 from dfar_toolkit.agreement.spans.unitizing import unitizing_alpha
 from dfar_toolkit.agreement.table import agreement_table
+from dfar_toolkit.agreement.value_confusion import value_confusion
 
 __all__ = [
     "agreement_by_panel_size",
@@ -114,6 +115,7 @@ __all__ = [
     "spearman_brown",
     "unitizing_alpha",
     "value_agreement",
+    "value_confusion",
     "votes",
     "without_repeats",
 ]

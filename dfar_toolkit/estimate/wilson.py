@@ -65,15 +65,51 @@ def proportion(
     blank = replace(blank, n_units=grouped.n_units, unit=grouped.unit)
     if len(x) == 0:
         return replace(blank, note="no items")
-    n, p, units = float(len(x)), float(x.mean()), grouped.n_units
-    method = "Wilson"
-    if grouped.unit == "groups":
+    return _with_ends(replace(blank, value=float(x.mean())), grouped)
+
+
+def proportion_of_units(name: str, units: Patterns, *, confidence: float = 0.95) -> Estimate:
+    """As :func:`proportion`, of items that were added up by unit already.
+
+    Args:
+        name: Name printed with the number.
+        units: Patterns of two columns, hits and items of a unit.
+        confidence: Two-sided coverage asked for.
+
+    Returns:
+        The estimate; ``n`` counts items.
+
+    Undefined:
+        As :func:`proportion`.
+
+    Raises:
+        ValueError: ``confidence`` is not between 0 and 1.
+
+    Example:
+        Two groups, of which one has both of two items, the other one of two.
+
+        >>> units = Patterns(np.array([[1.0, 2.0], [2.0, 2.0]]), np.ones(2), 4, "groups")
+        >>> proportion_of_units("x", units) == proportion("x", [1, 0, 1, 1], groups=["a", "a", "b", "b"])
+        True
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"proportion_of_units: confidence must lie between 0 and 1, found {confidence}")
+    nan = float("nan")
+    hits, n = (float(units.times @ units.rows[:, column]) for column in (0, 1))
+    blank = Estimate(name, nan, nan, nan, int(n), units.n_units, units.unit, "items", "Wilson", confidence, "")
+    return _with_ends(replace(blank, value=hits / n), units) if n else replace(blank, note="no items")
+
+
+def _with_ends(point: Estimate, units: Patterns) -> Estimate:
+    """The share with Wilson's interval over its units."""
+    n, p, method = float(point.n), point.value, "Wilson"
+    if units.unit == "groups":
         method = "Wilson (effective n)"
-        if units < 2:
-            return replace(blank, value=p, method=method, note="no interval: one group only")
-        n = _effective_n(grouped, p, n)
-    low, high = wilson_ends(p, n, confidence)
-    return replace(blank, value=p, low=low, high=high, method=method)
+        if units.n_units < 2:
+            return replace(point, method=method, note="no interval: one group only")
+        n = _effective_n(units, p, n)
+    low, high = wilson_ends(p, n, point.confidence)
+    return replace(point, low=low, high=high, method=method)
 
 
 def wilson_ends(p: float, n: float, confidence: float) -> tuple[float, float]:
