@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dfar_toolkit.browsing.filter_fitting import unknown_values
+from dfar_toolkit.browsing.item_columns import enum_names
 from dfar_toolkit.browsing.item_filter import NO_LEAK, ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
 
@@ -44,7 +45,7 @@ def conditions(wanted: ItemFilter, index: ItemIndex) -> dict[str, pl.Expr]:
     found: dict[str, pl.Expr] = _named(wanted, index) | _measured(wanted)
     if wanted.text:
         # Letters with and without case are the regex engine's own; everything else stands for itself.
-        found["text"] = pl.col("statement").str.contains("(?i)" + _literal(wanted.text))
+        found["text"] = pl.col("statement").str.contains("(?i)" + literal_pattern(wanted.text))
     if wanted.regex:
         found["regex"] = pl.col("statement").str.contains(wanted.regex)
     for field, column in (("prediction", "answer"), ("state", "state")):
@@ -80,6 +81,8 @@ def _named(wanted: ItemFilter, index: ItemIndex) -> dict[str, pl.Expr]:
     for a, b in wanted.between:
         both = [_rows(index, _rated(index, "value", [value])) for value in (a, b)]
         found[f"between {a}\0{b}"] = both[0] & both[1]
+    for a, b in wanted.apart:
+        found[f"apart {a}\0{b}"] = _rows(index, _apart(index, a, b))
     return found
 
 
@@ -112,6 +115,16 @@ def _rated(index: ItemIndex, column: str, values: Sequence[str]) -> pl.Series:
     return long["row"].filter(long[column].is_in(list(values)))
 
 
+def _apart(index: ItemIndex, a: str, b: str) -> pl.Series:
+    """Rows that two people rated, not with the same value; where one may give several, not with the same ones."""
+    long = index.ratings().long
+    n_values = np.int64(max(1, len(enum_names(long["value"]))))
+    of_a, of_b = (long.filter(pl.col("annotator_id") == who) for who in (a, b))
+    said = [own["row"].to_numpy() * n_values + own["value"].to_physical().to_numpy() for own in (of_a, of_b)]
+    differing = pl.Series(np.unique(np.setxor1d(said[0], said[1]) // n_values)).cast(pl.UInt32)
+    return differing.filter(differing.is_in(of_a["row"].implode()) & differing.is_in(of_b["row"].implode()))
+
+
 def _rows(index: ItemIndex, rows: pl.Series) -> pl.Expr:
     """Whether a row is one of these."""
     mask = np.zeros(len(index), dtype=bool)
@@ -119,7 +132,7 @@ def _rows(index: ItemIndex, rows: pl.Series) -> pl.Expr:
     return pl.lit(pl.Series(mask))
 
 
-def _literal(text: str) -> str:
+def literal_pattern(text: str) -> str:
     """A pattern that matches the text itself."""
     return re.sub(r"([\\.+*?()|\[\]{}^$#&\-~])", r"\\\1", text)
 

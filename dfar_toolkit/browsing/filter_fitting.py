@@ -46,6 +46,9 @@ def _problem(field: str, value: Any, index: ItemIndex) -> str:
     if field == "between":
         known = _given(index, "value")
         return _unknown("value", value[0], known) or _unknown("value", value[1], known)
+    if field == "apart":
+        known = _given(index, "annotator_id")
+        return _unknown("annotator", value[0], known) or _unknown("annotator", value[1], known)
     return _unknown_name(field, value, index)
 
 

@@ -9,9 +9,10 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from dfar_toolkit.browsing.row_lookup import rows_of
 from dfar_toolkit.corpus.findings import excerpt
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.items import code_to_label, config_options, read_manifest
+from dfar_toolkit.files.items import FINDINGS, code_to_label, config_options, read_manifest
 from dfar_toolkit.tables import LEAK_KINDS, conform, empty
 
 _NEEDED: Final = ("item_id", "source", "config", "split", "group", "statement", "label", "leak_kind")
@@ -125,12 +126,15 @@ def enum_names(values: pl.Series) -> list[str]:
     return values.dtype.categories.to_list() if isinstance(values.dtype, pl.Enum) else []
 
 
-def audit_examples(files: ItemFiles, ids: pl.Series) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """``row, finding`` of the items that the audit names as examples, and what could not be read.
+def audit_rows(files: ItemFiles, ids: pl.Series) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """``row, finding`` of the items that the audit names, and what could not be read.
 
-    The audit stores a few examples of each finding, as ``id: excerpt``; the id may itself hold a colon.
+    A folder built before the audit named all of them has a few examples of each finding only, as ``id: excerpt``; the
+    id may itself hold a colon.
     """
     schema = {"row": pl.UInt32, "finding": pl.String}
+    if (files.folder / FINDINGS).is_file():
+        return _every_finding(files.folder / FINDINGS, ids)
     try:
         found = json.loads((files.folder / "audit.json").read_text(encoding="utf-8"))
         named = [(str(f["finding"]), str(e)) for f in found for e in f.get("examples") or ()]
@@ -143,6 +147,17 @@ def audit_examples(files: ItemFiles, ids: pl.Series) -> tuple[pl.DataFrame, tupl
         known = [begin for begin in _beginnings(text) if begin in rows]
         pairs += [(rows[known[-1]], finding)] if known else []
     return pl.DataFrame(pairs, schema=schema, orient="row").unique(maintain_order=True), ()
+
+
+def _every_finding(path: Path, ids: pl.Series) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    schema = {"row": pl.UInt32, "finding": pl.String}
+    try:
+        named = pl.read_parquet(path, columns=["finding", "item_id"]).cast(pl.String)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        return pl.DataFrame(schema=schema), (f"{path}: cannot be read ({reason(error)}).",)
+    rows, _ = rows_of(named["item_id"], ids)
+    found = pl.DataFrame([rows.cast(pl.UInt32).alias("row"), named["finding"]])
+    return found.drop_nulls().unique(maintain_order=True), ()
 
 
 def _beginnings(text: str) -> list[str]:

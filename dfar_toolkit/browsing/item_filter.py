@@ -52,11 +52,12 @@ class ItemFilter:
         given: A value that at least one annotator gave.
         between: Pairs of values that were both given by somebody, all of the pairs.
         annotator: People who rated the item.
+        apart: Pairs of people who both rated the item and gave it different values, all of the pairs.
         group: Groups of items.
         source: Sources.
         split: Splits.
         leak: Kinds of leak; ``none`` is no leak.
-        finding: Findings of the audit that name the item as an example.
+        finding: Findings of the audit that the item shows.
         prediction: ``(run, label)``: what a run answered; several runs must all fit.
         state: ``(run, state)``: what became of a run's answer; several runs must all fit.
         differs: Runs, all of them, that gave another label than people, or an output without one.
@@ -75,6 +76,7 @@ class ItemFilter:
     given: tuple[str, ...] = ()
     between: tuple[tuple[str, str], ...] = ()
     annotator: tuple[str, ...] = ()
+    apart: tuple[tuple[str, str], ...] = ()
     group: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
@@ -201,7 +203,7 @@ def _wrong(name: str, value: Any) -> str:
         return f"wanted one of {', '.join((*LEAK_KINDS, NO_LEAK))}"
     if name == "state" and value[1] not in STATES:
         return f"wanted a state of {', '.join(STATES)}"
-    if name in ("between", "beats") and value[0] == value[1]:
+    if name in ("between", "apart", "beats") and value[0] == value[1]:
         return "wanted two different values"
     if name in _LIMITS:
         try:
@@ -254,11 +256,12 @@ _KINDS: Final[dict[str, _Kind]] = {
     "given": _names("somebody said"),
     "between": _pairs(lambda a, b: f"people are split between {a} and {b}"),
     "annotator": _names("rated by"),
+    "apart": _pairs(lambda a, b: f"{a} and {b} differ"),
     "group": _names("group"),
     "source": _names("source"),
     "split": _names("split"),
     "leak": _Kind(str, str, lambda _, v: "no leak" if v == NO_LEAK else f"leak {v}"),
-    "finding": _names("example of"),
+    "finding": _names("shows"),
     "prediction": _pairs(lambda run, label: f"{run} says {label}"),
     "state": _pairs(lambda run, state: f"{run} is {state}"),
     "differs": _Kind(str, str, lambda _, v: f"{_shown(v)} differs from people"),

@@ -18,7 +18,7 @@ import polars as pl
 
 from dfar_toolkit.browsing.item_columns import (
     as_enum,
-    audit_examples,
+    audit_rows,
     enum_names,
     facts_columns,
     group_column,
@@ -112,6 +112,10 @@ class ItemIndex:
                 found = self._columns[name]
         return found
 
+    def holds(self, names: Sequence[str]) -> bool:
+        """Whether these columns have been read already."""
+        return all(name in self._columns for name in names)
+
     def read_all(self) -> None:
         """Read every part now: in a thread of its own while the first page is looked at, which it does not hold up."""
         for name in self._parts:
@@ -140,7 +144,7 @@ class ItemIndex:
 
     def findings(self) -> pl.DataFrame:
         """``row, finding`` of the examples of the audit, ``finding`` as an enumeration."""
-        made = lambda: audit_examples(self.files, self.column("item_id"))  # noqa: E731
+        made = lambda: audit_rows(self.files, self.column("item_id"))  # noqa: E731
         rows, _ = self.remembered("audit", made, says=lambda r: r[1])
         return rows.with_columns(as_enum(rows["finding"]))
 

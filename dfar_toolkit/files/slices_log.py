@@ -1,0 +1,140 @@
+"""Filters that people saved under a name while they looked at items: one file per person, append-only.
+
+They stand in ``slices/<person>-<digest>.jsonl`` of a folder of their own, beside the flags and never in the data.
+Taking one back appends a line that names it; the earlier lines stay on record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dfar_toolkit.files.judge_log_lines import AppendedLines, file_of, new_key, now, person_named, rows_by_person
+
+SLICES: Final = "slices"
+LONGEST_NAME: Final = 200  # characters
+
+Query = Mapping[str, str | Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSlice:
+    """A filter with a name.
+
+    Attributes:
+        name: What it is called, whatever the text.
+        query: The filter as parameters of an address, as ``ItemFilter.to_query`` gives them.
+        person: Who saved it.
+        data: Digest of the data that was looked at, where known.
+        key: Of this very slice; sent twice, it is kept once.
+        at: When, in UTC.
+    """
+
+    name: str
+    query: Query
+    person: str = ""
+    data: str = ""
+    key: str = ""
+    at: str = ""
+
+
+class SlicesLog:
+    """The saved slices of one person.
+
+    Args:
+        folder: The folder that they are kept in.
+        person: The person's name, whatever it holds.
+
+    Attributes:
+        person: The name as it is stored.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> log = SlicesLog(folder, "Ann")
+        >>> kept = log.add(SavedSlice("long ones", {"length": "500.."}))
+        >>> [(s.person, s.name, s.query) for s in saved_slices(folder)]
+        [('Ann', 'long ones', {'length': '500..'})]
+        >>> log.withdraw(kept.key), saved_slices(folder)
+        (True, [])
+    """
+
+    def __init__(self, folder: Path, person: str) -> None:
+        self.person = person_named(person)
+        self._lines = AppendedLines(folder / SLICES / file_of(self.person))
+
+    @property
+    def path(self) -> Path:
+        """The person's file."""
+        return self._lines.path
+
+    def add(self, one: SavedSlice) -> SavedSlice:
+        """Keep a slice.
+
+        Args:
+            one: With a ``key`` where it may be sent twice; ``person`` is that of the log.
+
+        Returns:
+            The slice as it is kept, on the disk; the earlier one where this person saved the same filter by this name.
+
+        Raises:
+            TableError: It cannot be written.
+            ValueError: It has no name, or too long a one, or filters nothing.
+        """
+        if not one.name.strip() or len(one.name) > LONGEST_NAME:
+            raise ValueError(f"add: the name of a slice has 1 to {LONGEST_NAME} characters, found {len(one.name)}")
+        if not one.query:
+            raise ValueError("add: a slice needs a filter; without one it is all items")
+        query = {name: value if isinstance(value, str) else list(value) for name, value in one.query.items()}
+        for known in self.slices():
+            if (known.name, known.query) == (one.name, query) and one.key in ("", known.key):
+                return known
+        row = {
+            "person": self.person, "name": one.name, "filter": query, "data": one.data, "key": one.key or new_key(),
+            "at": one.at or now(),
+        }  # fmt: skip
+        return _slice(self._lines.append(row))
+
+    def withdraw(self, key: str) -> bool:
+        """Take a slice back.
+
+        Returns:
+            Whether there was such a slice of this person.
+
+        Raises:
+            TableError: It cannot be written.
+        """
+        there = any(one.key == key for one in self.slices())
+        if there:
+            self._lines.append({"key": new_key(), "at": now(), "person": self.person, "undoes": key})
+        return there
+
+    def slices(self) -> list[SavedSlice]:
+        """The slices that stand, in the order in which they were saved."""
+        return _standing(self._lines.rows())
+
+
+def _slice(row: Mapping[str, Any]) -> SavedSlice:
+    return SavedSlice(row["name"], row["filter"], row["person"], row.get("data", ""), row["key"], row["at"])
+
+
+def _standing(rows: Iterable[Mapping[str, Any]]) -> list[SavedSlice]:
+    rows = list(rows)
+    gone = {row["undoes"] for row in rows if "undoes" in row}
+    return [_slice(row) for row in rows if "undoes" not in row and row["key"] not in gone]
+
+
+def saved_slices(folder: Path) -> list[SavedSlice]:
+    """The slices of all people that stand, the earliest first.
+
+    Args:
+        folder: The folder that they are kept in; without any the list is empty.
+
+    Raises:
+        TableError: A file cannot be read, or was changed.
+    """
+    by, _ = rows_by_person(folder / SLICES, "person")
+    found = [one for rows in by.values() for one in _standing(rows)]
+    return sorted(found, key=lambda one: (one.at, one.person, one.key))
