@@ -75,6 +75,7 @@ class Shown:
         training: Whether it is for practice, with feedback.
         token: Give it back with the answer: an answer that is sent twice is kept once.
         given: The judge's own answer, where there is one.
+        feedback: The known answer of a training item that the judge has answered.
     """
 
     blind_id: str
@@ -89,6 +90,7 @@ class Shown:
     training: bool
     token: str
     given: Given | None
+    feedback: Feedback | None = None
 
 
 class JudgingRound:
@@ -249,7 +251,7 @@ class JudgeSession:
                     role=task.role, protocol=protocol.digest, shown=task.digest, key=token,
                 )
             )  # fmt: skip
-        return Feedback(task.known, given.value == task.known, task.why) if task.role == "training" else None
+        return _feedback(task, given.value)
 
     def undo(self) -> Shown | None:
         """Take the last answer back; training stays.
@@ -301,6 +303,7 @@ class JudgeSession:
             task.blind_id, place + 1, case.statement, case.context, task.label, task.reason, case.gold, references,
             "" if protocol.blinded else task.run_id, task.role == "training", new_key(),
             None if answer is None else _given(task, answer),
+            None if answer is None else _feedback(task, answer.value),
         )  # fmt: skip
 
     def _check(self, value: str | None, error_types: Sequence[str]) -> None:
@@ -319,3 +322,7 @@ class JudgeSession:
 def _given(task: Task, answer: Answer) -> Given:
     types = tuple(name.strip() for name in (answer.error_type or "").split(";") if name.strip())
     return Given(task.blind_id, answer.value, types, answer.note or "", answer.at)
+
+
+def _feedback(task: Task, value: str | None) -> Feedback | None:
+    return Feedback(task.known, value == task.known, task.why) if task.role == "training" else None

@@ -25,7 +25,8 @@ class Standing(NamedTuple):
     Attributes:
         judges: One row per judge, by name: ``judge_id, answered, skipped, total, accepted, rejected`` (attention
             checks apart), ``attention_right, attention_answered, training_right, training_answered, first_at,
-            last_at``. ``total`` is null for a judge whom the protocol does not name.
+            last_at, median_seconds`` (from answer to answer). ``total`` is null for a judge whom the protocol does
+            not name.
         agreement: Rows ``run_id`` (``(all)`` first), ``metric`` (judge_percent_agreement, judge_specific_agreement of
             the rejecting value, judge_gwet_ac1, judge_alpha) and the fields of Estimate.
         notes: What must be known.
@@ -84,6 +85,8 @@ def _judges(judging: JudgingRound, answers: pl.DataFrame) -> pl.DataFrame:
         training_answered=number(pl.col("role") == "training"),
         first_at=pl.col("at").min(),
         last_at=pl.col("at").max(),
+        median_seconds=pl.col("at").str.to_datetime(time_zone="UTC").sort().diff().dt.total_milliseconds().median()
+        / 1000,
     )
     named = pl.DataFrame({"judge_id": list(judging.pool.assigned)}, schema={"judge_id": pl.String})
     judges = pl.concat([table.select("judge_id"), named]).unique().sort("judge_id")

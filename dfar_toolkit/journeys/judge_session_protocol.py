@@ -123,7 +123,7 @@ def read_session_protocol(path: Path) -> SessionProtocol:
     try:
         return session_protocol(said)
     except _WrongError as error:
-        raise TableError(f"{path}: {error}") from None
+        raise TableError(f"{path / 'protocol.yaml' if path.is_dir() else path}: {error}") from None
 
 
 def write_session_protocol(folder: Path, protocol: SessionProtocol) -> Path:
