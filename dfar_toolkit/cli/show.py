@@ -74,15 +74,39 @@ def report(
 
 
 def view(
-    items: Annotated[Path, typer.Argument(help="An items folder.")],
+    items: Annotated[str, typer.Argument(help="An items folder, or hf://datasets/ORG/NAME@REVISION.")],
     outputs: Annotated[list[Path] | None, typer.Argument(help="Outputs files or run folders.")] = None,
-    judgements: Judgements = None,
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port on 127.0.0.1.")] = 8501,
+    judgements: Annotated[
+        Path | None, typer.Option(help="Good/Bad judgements of the reasons, or the folder of a judging round.")
+    ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROUND",
+            help="Judge in this folder, which holds a protocol.yaml: whoever comes judges and sees nothing else; the "
+            "coordinator has an address of its own.",
+        ),
+    ] = None,
+    marks: Annotated[Path | None, typer.Option(help="Folder for flags, comments and saved slices.")] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on. Where others can connect a token is asked of them: a random one, or that of "
+            "the variable DFAR_VIEWER_TOKEN."
+        ),
+    ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None, typer.Option("--allow-host", help="A further name that browsers know the viewer by.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port to listen on.")] = 8501,
 ) -> None:
-    """Browse items, disagreements and errors in Streamlit, on this machine only.
+    """Browse items, disagreements and errors, and judge reasons.
 
     Example: dfar view demo/items demo/runs/with-reasons.jsonl
     """
     from dfar_toolkit.journeys.viewer import start_viewer
 
-    start_viewer(items, outputs or [], judgements=judgements, port=port, tell=say)
+    start_viewer(
+        items, outputs or [], judgements=judgements, judge=judge, marks=marks, host=host, allow_hosts=allow_host or (),
+        port=port,
+    )  # fmt: skip

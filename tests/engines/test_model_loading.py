@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loading_models import contents, edit, load, logits, lora, tiny_bert
 
-from dfar_toolkit.engines.loaded import LoadedModel, ModelSettings
-from dfar_toolkit.engines.model_loading import load_model, loaded_model
+from dfar_toolkit.engines.model_loading import loaded_model
 from dfar_toolkit.errors import EngineError
 from tiny_models import save_tiny_causal, tiny_causal, tiny_tokenizer
 
@@ -39,32 +39,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copied(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "copy"))
-
-
-def load(folder: Path | str, **settings: Any) -> LoadedModel:
-    return load_model(str(folder), ModelSettings(**settings))
-
-
-def logits(model: Any) -> Any:
-    with torch.inference_mode():
-        return model(input_ids=torch.tensor([[1, 70, 80, 90]])).logits.float()
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def edit(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
-
-
-def lora(model: Any, folder: Path, base: Path | str, **more: Any) -> Path:
-    torch.manual_seed(5)
-    config = peft.LoraConfig(**{"target_modules": "all-linear", "init_lora_weights": False, **more})
-    adapted = peft.get_peft_model(model, config)
-    adapted.save_pretrained(folder)
-    edit(folder / "adapter_config.json", base_model_name_or_path=str(base))
-    return folder
 
 
 def test_a_folder_gives_the_same_model_and_says_what_it_is(saved: Path) -> None:
@@ -192,53 +166,6 @@ def test_two_adapters_are_refused(saved: Path, tmp_path: Path) -> None:
         load(folder, adapter=str(folder))
     with pytest.raises(EngineError, match=r"found no adapter_config\.json"):
         load(saved, adapter=str(saved))
-
-
-# --- classifiers
-
-
-def tiny_bert(labels: int = 3, *, base: bool = False, seed: int = 0) -> Any:
-    config = transformers.BertConfig(
-        vocab_size=400, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=64, num_labels=labels,
-    )  # fmt: skip
-    torch.manual_seed(seed)
-    kind = transformers.BertModel if base else transformers.BertForSequenceClassification
-    return kind(config).eval()
-
-
-def save(model: Any, folder: Path) -> Path:
-    model.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    return folder
-
-
-def test_a_classifier_is_found_by_its_architecture(tmp_path: Path) -> None:
-    model = tiny_bert(2)
-    model.config.id2label = {0: "ethical", 1: "unethical"}
-    loaded = load(save(model, tmp_path / "bert"))
-    assert (loaded.kind, loaded.chat, loaded.max_length) == ("classifier", False, 64)
-    assert loaded.facts["classes"] == ["ethical", "unethical"]
-    assert torch.allclose(logits(loaded.model), logits(model))
-
-
-@pytest.mark.parametrize("names", ["run.json", "labels", "none"])
-def test_the_head_of_a_classifying_adapter_says_the_number_of_classes(tmp_path: Path, names: str) -> None:
-    base = save(tiny_bert(base=True), tmp_path / "encoder")
-    torch.manual_seed(9)
-    start = transformers.BertForSequenceClassification.from_pretrained(base, num_labels=3).eval()
-    folder = lora(start, tmp_path / "run", base, task_type="SEQ_CLS", target_modules=["query", "value"])
-    if names == "run.json":
-        (folder / names).write_text(json.dumps({"id2label": {"0": "a", "1": "b", "2": "c"}}))
-    elif names == "labels":
-        (folder / "run.json").write_text(json.dumps({"labels": ["a", "b", "c"]}))
-    loaded = load(folder)
-    assert loaded.kind == "classifier"
-    assert loaded.facts["classes"] == (["LABEL_0", "LABEL_1", "LABEL_2"] if names == "none" else ["a", "b", "c"])
-    assert torch.allclose(logits(loaded.model), logits(start), atol=1e-6)  # start holds the adapter by now
-    (folder / "run.json").write_text(json.dumps({"labels": ["a", "b"]}))
-    with pytest.raises(EngineError, match="names for the 3 classes"):
-        load(folder)
 
 
 @pytest.mark.parametrize(("family", "most"), [("roberta", 62), ("opt", 64), ("gpt2", 64)])

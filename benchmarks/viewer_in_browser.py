@@ -1,0 +1,225 @@
+"""What a reader waits for in a real browser, at a million items with three runs and five people each.
+
+The set is the invented one of browse_index.py. The viewer is started as `dfar view` starts it and driven in headless
+Chromium through Playwright: the time from asking for an address (a new browser, nothing cached) until the list can be
+read, then from each click or key until what it asked for can be read. Waits are medians of several; the first page is
+measured with a server that has just been started. Memory is the most that the server's process has had. At the end
+four browsers click at the same time.
+
+    python benchmarks/viewer_in_browser.py [--folder made-before]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from browse_index import PEOPLE, RUNS, N, invent
+
+RESULTS = Path(__file__).parent / "results" / "viewer_in_browser.json"
+REPEATS = 5
+BROWSERS = 4
+SCREEN = {"width": 1400, "height": 1000}
+_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The viewer on a free port."""
+    from dfar_toolkit._viewer.launch import command
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = command(str(folder / "items"), [folder / f"run_{run}" for run in range(RUNS)], port=port)
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            while True:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
+                        break
+                except OSError:
+                    time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}", server
+        finally:
+            server.terminate()
+
+
+def peak_mib(server: subprocess.Popen[bytes]) -> int:
+    """The most memory that a process has had."""
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) // 1024
+
+
+def waited(act: Callable[[], object], shown: Callable[[], object]) -> float:
+    """Seconds from an act until what it asked for is shown."""
+    start = time.perf_counter()
+    act()
+    shown()
+    return time.perf_counter() - start
+
+
+def title_is_not(page: Any, words: str) -> None:
+    """Wait until the number of items found is another one."""
+    page.wait_for_function(
+        "words => { const t = document.querySelector('.d-title'); return t && t.innerText !== words }", arg=words
+    )
+
+
+def click_through(page: Any, address: str) -> dict[str, float]:
+    """Milliseconds of one round of what readers do."""
+    found: dict[str, float] = {}
+
+    def facet(words: str) -> Any:
+        return page.locator(".d-choice", has_text=words).first
+
+    page.goto(f"{address}/items")
+    page.locator(".d-item").nth(49).wait_for()
+    page.wait_for_timeout(1500)
+    for name, words in (("filter_label", "unacceptable"), ("filter_split", "test"), ("filter_outcome", "wrong")):
+        before = page.locator(".d-title").inner_text()
+        found[name] = waited(lambda words=words: facet(words).click(), lambda before=before: title_is_not(page, before))
+        page.wait_for_timeout(300)
+    before = page.locator(".d-statement").first.inner_text()
+    changed = "t => document.querySelector('.d-statement') && document.querySelector('.d-statement').innerText !== t"
+    found["page_turn"] = waited(lambda: page.keyboard.press("n"), lambda: page.wait_for_function(changed, arg=before))
+    page.wait_for_timeout(300)
+    found["item"] = waited(
+        lambda: page.locator(".d-statement").nth(3).click(), lambda: page.wait_for_url("**/item?**") or _item(page)
+    )
+    page.wait_for_timeout(300)
+    first = page.url
+    found["next_item"] = waited(
+        lambda: page.keyboard.press("n"),
+        lambda: page.wait_for_function("u => location.href !== u", arg=first) or _item(page),
+    )
+    page.wait_for_timeout(300)
+    found["back_to_item"] = waited(page.go_back, lambda: _item(page))
+    page.wait_for_timeout(300)
+    found["back_to_list"] = waited(page.go_back, lambda: page.locator(".d-item").nth(10).wait_for())
+    page.wait_for_timeout(300)
+    field = page.get_by_placeholder("Search statements")
+    before = page.locator(".d-title").inner_text()
+    field.fill("promised harm")
+    found["search_words"] = waited(lambda: field.press("Enter"), lambda: title_is_not(page, before))
+    page.wait_for_timeout(300)
+    field = page.get_by_placeholder("Regular expression")
+    before = page.locator(".d-title").inner_text()
+    field.fill(r"harm\w* \d+7 ")
+    found["search_pattern"] = waited(lambda: field.press("Enter"), lambda: title_is_not(page, before))
+    return {name: 1000 * seconds for name, seconds in found.items()}
+
+
+def _item(page: Any) -> None:
+    page.locator("[data-item]").first.wait_for()
+
+
+def new_page(play: Any) -> tuple[Any, Any]:
+    """A browser of its own with one page."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        sys.exit("wanted a Chromium on this machine, found none (Debian: apt-get install chromium)")
+    browser = play.chromium.launch(executable_path=found, args=_QUIET)
+    return browser, browser.new_page(viewport=SCREEN)
+
+
+def first_pages(folder: Path) -> dict[str, float]:
+    """Milliseconds until the first page of a server just started can be read: the overview, the list."""
+    from playwright.sync_api import sync_playwright
+
+    found = {}
+    for name, path, shown in (("overview", "", ".d-title"), ("items", "items", ".d-item >> nth=49")):
+        taken = []
+        for _ in range(3):
+            with served(folder) as (address, _), sync_playwright() as play:
+                browser, page = new_page(play)
+                go = f"{address}/{path}"
+                taken.append(waited(lambda go=go, page=page: page.goto(go), page.locator(shown).first.wait_for))
+                browser.close()
+        found[name] = 1000 * statistics.median(taken)
+    return found
+
+
+def together(address: str) -> list[float]:
+    """Milliseconds of every wait of several browsers at once."""
+    from playwright.sync_api import sync_playwright
+
+    waits: list[float] = []
+
+    def one() -> None:
+        with sync_playwright() as play:
+            browser, page = new_page(play)
+            waits.extend(click_through(page, address).values())
+            browser.close()
+
+    threads = [threading.Thread(target=one) for _ in range(BROWSERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return waits
+
+
+def measure(folder: Path) -> dict[str, object]:
+    """Everything, against servers of its own."""
+    from playwright.sync_api import sync_playwright
+
+    first = first_pages(folder)
+    with served(folder) as (address, server):
+        with sync_playwright() as play:
+            browser, page = new_page(play)
+            click_through(page, address)  # what is read once
+            rounds = [click_through(page, address) for _ in range(REPEATS)]
+            browser.close()
+        alone = peak_mib(server)
+        waits = together(address)
+        return {
+            "machine": f"{_cores()} cores, {platform.system()}, Python {platform.python_version()}",
+            "items": N, "runs": RUNS, "people": PEOPLE, "repeats": REPEATS,
+            "first_page_ms": {name: round(ms) for name, ms in first.items()},
+            "wait_ms": {name: round(statistics.median(r[name] for r in rounds)) for name in rounds[0]},
+            "slowest_wait_ms": {name: round(max(r[name] for r in rounds)) for name in rounds[0]},
+            "browsers": BROWSERS,
+            "wait_ms_with_browsers": {"median": round(statistics.median(waits)), "slowest": round(max(waits))},
+            "server_peak_mib": alone,
+            "server_peak_mib_with_browsers": peak_mib(server),
+        }  # fmt: skip
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
+def main() -> None:
+    """Invent the set, measure, write the results."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, help="where the set was made before")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.folder or Path(scratch)
+        if given.folder is None:
+            invent(N, folder)
+        found = measure(folder)
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

