@@ -7,11 +7,16 @@ libraries run the whole input for it. One thread, random weights, float32. All w
 of the largest. captum is its core methods on embeddings (gradients) and token ids (``FeatureAblation``, as it comes
 and 16 at a time), which are faster than its wrappers for language models; inseq has no leave one out. Ways run in
 turns; the processor's time counts, which other work on the machine stretches less, of the best of ``--repeat`` turns
-(one turn where a turn takes over 15 s). ``ours`` reads texts and begins with a new engine each time: tokenizing,
-finding the words' tokens, the trial of the model's cache and the pass over the prefix are in it.
+(one turn where a turn takes over 15 s). Engine and wrappers are built once, before; the first turn, in which the engine
+tries the model's cache out, is not counted. ``ours`` reads texts: tokenizing and finding the words' tokens are in it.
+The pass over the prefix is in it too, but not for leave one out: that engine keeps its last eight caches, and so still
+has the prefix, and on the small model its four inputs, from the turn before (about a twentieth of that work).
 
 With N inputs of P shared and Q own tokens and S points, a plain loop runs N S (P + Q) tokens forth and back, ours
-P + N S Q, and the model's last layer only at the last token on the way back.
+P + N S Q, and of the model's last layer only what the last token needs: of other tokens its keys and values forth, and
+the same back. Leave one out runs each input once and each of its Q copies from its changed token on, about N Q Q / 2
+tokens instead of N Q (P + Q). Integrated gradients of a short input have nothing to share between points: there all
+libraries run N S Q tokens forth and back, and the last layer is the whole difference.
 
 captum and inseq are no dependencies of the toolkit; both in an environment of their own:
 
@@ -49,6 +54,18 @@ WORDS = """
     I my friend neighbour paid lied because wanted to work the statement people is it fair with one of these labels
     answer reason question from borrowed garden child late promised letter told them nobody money old house gave
 """.split()  # noqa: SIM905
+
+NOTES = """
+Integrated gradients of inputs that share nothing are where all libraries run the same: 50 points of every token, forth
+and back. What is saved there is the last layer but for its keys and values: by the sizes of the weights two fifths of
+the layers' multiplications on the tiny model's way forth, a tenth on the small one's. The rest is the model's own
+arithmetic, so that three times as fast is out of reach without fewer points or lower precision, which would be other
+numbers. Leave one out is compared with captum as it comes, one changed input at a time, and with 16 at a time: that is
+batched like ours and runs about twice the tokens, of which padding and more passes take some back on the tiny model.
+After the shared instruction a fifth of the tiny model's time for input x gradient is the tokenizer's, which reads each
+prompt once for its tokens' places and once per option. Other work ran on the machine during the measurement; its time
+is not counted, but it slows all ways down by what it takes of the caches, and moves ratios by about a tenth.
+""".strip()
 
 Scores = list[list[float]]
 Way = Callable[[], Scores]
@@ -101,10 +118,11 @@ class Ways:
     """
 
     def __init__(self, model: Any, tokenizer: Any, prefix: int) -> None:
+        from dfar_toolkit.engines.local import LocalEngine
         from dfar_toolkit.engines.model_loading import loaded_model
 
         self.tokenizer, self.model = tokenizer, copy.deepcopy(model)
-        self.loaded = loaded_model(copy.deepcopy(model), tokenizer, chat=False)
+        self.engine = LocalEngine(loaded_model(copy.deepcopy(model), tokenizer, chat=False))
         self.head, self.texts = invented(tokenizer, ITEMS, prefix)
         self.prompts = [f"{self.head}{text}\n\nAnswer:" for text in self.texts]
         self.target = tokenizer(LABELS[0], add_special_tokens=False)["input_ids"]
@@ -125,8 +143,7 @@ class Ways:
         return found
 
     def ours(self, method: str, count: int) -> Scores:
-        """One call of a new engine for the gradients of all inputs."""
-        from dfar_toolkit.engines.local import LocalEngine
+        """One call of the engine for the gradients of all inputs."""
         from dfar_toolkit.engines.requests import Attribute, Attributed, ScoreOptions
         from dfar_toolkit.prompts.conversation import plain
         from dfar_toolkit.prompts.placing import Place
@@ -140,12 +157,11 @@ class Ways:
             )
             for text, prompt in zip(self.texts[:count], self.prompts, strict=False)
         ]  # fmt: skip
-        replies = [reply for reply in LocalEngine(self.loaded).ask(asked) if isinstance(reply, Attributed)]
+        replies = [reply for reply in self.engine.ask(asked) if isinstance(reply, Attributed)]
         return [list(reply.scores[method]) for reply in replies]
 
     def ours_left_out(self, count: int) -> Scores:
-        """One call of a new engine for all inputs and all tokens to be left out."""
-        from dfar_toolkit.engines.local import LocalEngine
+        """One call of the engine for all inputs and all tokens to be left out."""
         from dfar_toolkit.engines.requests import OptionScores, ScoreOptions
         from dfar_toolkit.prompts.conversation import plain
         from dfar_toolkit.prompts.placing import Place
@@ -158,7 +174,7 @@ class Ways:
                 ScoreOptions(plain(prompt), options, hidden=(Place(0, 0, a, b),), hiding="token") for a, b in spans
             ]
             sizes.append(len(spans) + 1)
-        said = [reply.logprobs[0] for reply in LocalEngine(self.loaded).ask(asked) if isinstance(reply, OptionScores)]
+        said = [reply.logprobs[0] for reply in self.engine.ask(asked) if isinstance(reply, OptionScores)]
         found = []
         for size in sizes:
             own, said = said[:size], said[size:]
@@ -288,7 +304,7 @@ def as_markdown(found: dict[str, Any]) -> str:
                 f"{run['inputs']} | {way} | {row['inputs_per_s']} | "
                 f"{'' if way == 'ours' else row['ratio_to_ours']} | {'' if not apart else f'{apart:.0e}'} |"
             )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", NOTES]) + "\n"
 
 
 def check_installed() -> None:

@@ -188,19 +188,30 @@ def unit_shares(units: Sequence[Span], tokens: Sequence[Span]) -> list[tuple[int
         [(0, 0, 0.5), (0, 1, 0.5), (1, 1, 1.0)]
     """
     found: list[tuple[int, int, float]] = []
-    first = 0
+    first, last = 0, len(units) - 1
     for token, (start, end) in enumerate(tokens):
-        while first < len(units) and units[first][1] <= start:
+        while first <= last and units[first][1] <= start:
             first += 1
-        if first == len(units):
+        if first > last:
             break
         if end <= units[first][0]:
             continue
-        touched: list[tuple[int, int]] = []
-        for unit in range(first, len(units)):
-            if units[unit][0] >= end:
-                break
-            touched.append((unit, min(end, units[unit][1]) - max(start, units[unit][0])))
+        if first == last or units[first + 1][0] >= end:
+            found += [(token, first, 1.0)] if max(start, units[first][0]) < min(end, units[first][1]) else []
+            continue
+        touched = _touched(units, first, start, end)
         total = sum(shared for _, shared in touched)
-        found += [(token, unit, shared / total) for unit, shared in touched if shared > 0]
+        found += [(token, unit, shared / total) for unit, shared in touched]
+    return found
+
+
+def _touched(units: Sequence[Span], first: int, start: int, end: int) -> list[tuple[int, int]]:
+    """Units from the first on that have characters of a span, and how many."""
+    found: list[tuple[int, int]] = []
+    for unit in range(first, len(units)):
+        if units[unit][0] >= end:
+            break
+        shared = min(end, units[unit][1]) - max(start, units[unit][0])
+        if shared > 0:
+            found.append((unit, shared))
     return found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from dfar_toolkit.engines.keys_alone import empty_cache, ended_early
 from dfar_toolkit.engines.loaded import LoadedModel
 from dfar_toolkit.engines.requests import Failed
 from dfar_toolkit.engines.roomy_cache import roomy
@@ -115,15 +116,47 @@ class ForwardPass:
         Returns:
             Logits in float32, one line per wanted pair, and what the rows left.
         """
+        call, left = self._called(rows, held, hidden, keep=keep)
+        logits, out = self._logits(call, wanted)
+        cache = getattr(out, self._cache_name, None) if keep and self._cache_name else None
+        return logits, None if cache is None else replace(left, cache=cache)
+
+    def left(self, rows: Sequence[Sequence[int]], *, held: Held | None = None, early: bool) -> Held:
+        """What rows leave in the cache of a model that keeps one.
+
+        Args:
+            rows: New tokens of each row, at least one.
+            held: What the rows left before; used up.
+            early: Whether the pass may end when the last layer's keys and values are there.
+
+        Returns:
+            What they left.
+        """
+        if not early:
+            _, found = self(rows, [(0, 0)], held=held, keep=True)
+            assert found is not None
+            return found
+        call, left = self._called(rows, held, (), keep=True)
+        cache = call.setdefault(self._cache_name, left.cache or empty_cache(self.model))
+        with ended_early(cache):
+            self.model(**call)
+        return replace(left, cache=cache)
+
+    def _called(
+        self, rows: Sequence[Sequence[int]], held: Held | None, hidden: Sequence[Collection[int]], *, keep: bool
+    ) -> tuple[dict[str, Any], Held]:
+        """What the model is called with, and what is known of what the rows leave; the cache is that of before."""
         import torch
 
         width = max(map(len, rows))
         before = [0] * len(rows) if held is None else held.lengths
         after = [start + len(row) for start, row in zip(before, rows, strict=True)]
-        unseen = hidden or [()] * len(rows)
-        even = all(len(row) == width for row in rows) and (held is None or held.even) and not any(unseen)
+        even = all(len(row) == width for row in rows) and (held is None or held.even) and not any(hidden)
         ids = [[*row, *[self._pad] * (width - len(row))] for row in rows]
-        new = torch.tensor([_seen(len(row), own, width) for row, own in zip(rows, unseen, strict=True)])
+        slots, starts, ends = torch.arange(width), torch.tensor(before)[:, None], torch.tensor(after)[:, None]
+        new = (slots < ends - starts).long()
+        for row, own in enumerate(hidden):
+            new[row, list(own)] = 0
         new = new.to(self.device)
         mask = new if held is None else torch.cat([held.mask, new], dim=1)
         call: dict[str, Any] = {"input_ids": torch.tensor(ids, device=self.device), "use_cache": keep}
@@ -131,16 +164,10 @@ class ForwardPass:
             call["attention_mask"] = mask
         if self._positions:
             # Padding repeats the last position: a table of positions may have no further one.
-            places = [
-                [*range(start, end), *[end - 1] * (width - len(row))]
-                for row, start, end in zip(rows, before, after, strict=True)
-            ]
-            call["position_ids"] = torch.tensor(places, device=self.device)
+            call["position_ids"] = (starts + slots).minimum(ends - 1).to(self.device)
         if held is not None:
             call |= {self._cache_name: held.cache, "use_cache": True}
-        logits, out = self._logits(call, wanted)
-        cache = getattr(out, self._cache_name, None) if keep and self._cache_name else None
-        return logits, None if cache is None else Held(cache, mask, after, even)
+        return call, Held(None if held is None else held.cache, mask, after, even)
 
     def _logits(self, call: dict[str, Any], wanted: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
         """Gathers before the head, so that what a model does to its logits afterwards stays the model's."""
@@ -177,14 +204,6 @@ def last_places(rows: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
         [(0, 2), (1, 0)]
     """
     return [(at, len(row) - 1) for at, row in enumerate(rows)]
-
-
-def _seen(size: int, hidden: Collection[int], width: int) -> list[int]:
-    """1 for each token of a row that is seen, 0 for the others and the padding."""
-    mask = [1] * size + [0] * (width - size)
-    for at in hidden:
-        mask[at] = 0
-    return mask
 
 
 def _picked(states: Any, row: Any, place: Any, width: int) -> Any:

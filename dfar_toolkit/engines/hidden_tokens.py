@@ -40,7 +40,10 @@ def replaced(ids: Sequence[int], places: Collection[int], token: int) -> tuple[i
         >>> replaced([5, 6, 7], {1}, 0)
         (5, 0, 7)
     """
-    return tuple(token if at in places else own for at, own in enumerate(ids))
+    found = list(ids)
+    for at in places:
+        found[at] = token
+    return tuple(found)
 
 
 def option_jobs(
@@ -64,9 +67,10 @@ def option_jobs(
         EngineError: Options or places that make no sense, or a slow tokenizer where places are hidden.
     """
     conversations = [request.conversation for request in requests]
-    tokens = option_ids_many(conversations, [request.spellings for request in requests], loaded)
     hiding = [at for at, request in enumerate(requests) if request.hidden]
     placed = place_tokens([conversations[at] for at in hiding], [requests[at].hidden for at in hiding], loaded)
+    known = {conversations[at]: own.ids for at, own in zip(hiding, placed, strict=True)}
+    tokens = option_ids_many(conversations, [request.spellings for request in requests], loaded, known=known)
     unseen = dict(zip(hiding, map(touched, placed), strict=True))
     return [
         _job(own, request, unseen.get(at, frozenset()), loaded, hides)

@@ -28,6 +28,7 @@ from dfar_toolkit.engines.requests import (
 )
 from dfar_toolkit.engines.shared_prefix import PrefixStore, Tokens, Ways, prefix_of, shared_prefixes, ways_of
 from dfar_toolkit.engines.token_ids import prompt_ids_many
+from dfar_toolkit.engines.trunks import Start, starts_of
 from dfar_toolkit.errors import EngineError
 from dfar_toolkit.prompts.conversation import Conversation
 
@@ -36,10 +37,11 @@ _MEMORY: Final = Failed(
     "one prompt alone does not fit the memory; write fewer new tokens, load the model in 4bit, or use a smaller model.",
 )
 _SEEN: Final = 2048
+_PADDING: Final = 16  # share of a batch that costs less as padding than a pass of its own does
 _ASKED: Final = {Classify: "classify", Generate: "write", ScoreOptions: "score options"}
 _Job = TypeVar("_Job", Drawing, OptionJob)
 _Found = TypeVar("_Found")
-_Work = Callable[[Sequence[_Job], Tokens], Sequence[_Found | Failed]]
+_Work = Callable[[Sequence[_Job], Start, Sequence[int]], Sequence[_Found | Failed]]
 
 
 class LocalEngine:
@@ -136,11 +138,13 @@ class LocalEngine:
         sound = {at: job for at, job in jobs.items() if isinstance(job, OptionJob)}
         fitting = [at for at, job in sound.items() if job.needed <= self._loaded.max_length]
 
-        def work(batch: Sequence[OptionJob], prefix: Tokens) -> Sequence[OptionScores | Failed]:
-            return score_options(self._run, self._store, self._known_ways(), batch, prefix)
+        def work(batch: Sequence[OptionJob], start: Start, parted: Sequence[int]) -> Sequence[OptionScores | Failed]:
+            prefix, trunk, _ = start
+            return score_options(self._run, self._store, self._known_ways(), batch, prefix, trunk=trunk, parted=parted)
 
         fit = [sound[at] for at in fitting]
-        found = dict(zip(fitting, self._batched(fit, work, [job.beginning for job in fit]), strict=True))
+        starts = self._starts([job.beginning for job in fit], fork=True)
+        found = dict(zip(fitting, self._batched(fit, work, starts), strict=True))
         return [
             job
             if isinstance(job, Failed)
@@ -162,13 +166,13 @@ class LocalEngine:
             for sample in range(_distinct_samples(request) if limit > 0 else 0)
         }
 
-        def work(batch: Sequence[Drawing], prefix: Tokens) -> Sequence[Written | Failed]:
+        def work(batch: Sequence[Drawing], start: Start, _: Sequence[int]) -> Sequence[Written | Failed]:
             ways, tokenizer = self._known_ways(), self._loaded.tokenizer
-            return decode(self._run, self._store, ways, batch, prefix, tokenizer=tokenizer, ends=self._ends)
+            return decode(self._run, self._store, ways, batch, start.prefix, tokenizer=tokenizer, ends=self._ends)
 
         samples: list[list[Written | Failed]] = [[] for _ in requests]
-        beginnings = [drawing.prompt for drawing in drawings.values()]
-        for (at, _), written in zip(drawings, self._batched(list(drawings.values()), work, beginnings), strict=True):
+        starts = self._starts([drawing.prompt for drawing in drawings.values()], fork=False)
+        for (at, _), written in zip(drawings, self._batched(list(drawings.values()), work, starts), strict=True):
             samples[at].append(written)
         return [
             _generated(request, len(prompt), own)
@@ -178,18 +182,19 @@ class LocalEngine:
         ]
 
     def _batched(
-        self, jobs: Sequence[_Job], work: _Work[_Job, _Found], beginnings: Sequence[Tokens]
+        self, jobs: Sequence[_Job], work: _Work[_Job, _Found], starts: Sequence[Start]
     ) -> list[_Found | Failed]:
-        """One result per job: jobs of one prefix go together, and batches too large for the memory are halved."""
+        """One result per job: jobs of one start go together, and batches too large for the memory are halved."""
         found: dict[int, _Found | Failed] = {}
-        prefixes = self._prefixes(beginnings)
-        for prefix in sorted(set(prefixes)):
-            todo = [at for at, own in enumerate(prefixes) if own == prefix]
+        for start in starts:
+            todo = list(start.parted)
             while todo:
-                lengths, rows = [jobs[at].length for at in todo], [jobs[at].rows for at in todo]
-                for batch in token_batches(lengths, self._budget, rows=rows):
+                lengths = [start.size(at, jobs[at].length) for at in todo]
+                rows = [jobs[at].rows for at in todo]
+                padding = self._budget // _PADDING if start.trunk else None
+                for batch in token_batches(lengths, self._budget, rows=rows, padding=padding):
                     places = [todo[at] for at in batch]
-                    replies = self._tried(work, [jobs[at] for at in places], prefix)
+                    replies = self._tried(work, [jobs[at] for at in places], start, [start.parted[at] for at in places])
                     if replies is None and len(places) > 1:
                         self._halve(sum(rows[at] for at in batch) * max(lengths[at] for at in batch))
                         break
@@ -198,11 +203,11 @@ class LocalEngine:
         return [found[at] for at in range(len(jobs))]
 
     def _tried(
-        self, work: _Work[_Job, _Found], jobs: Sequence[_Job], prefix: Tokens
+        self, work: _Work[_Job, _Found], jobs: Sequence[_Job], start: Start, parted: Sequence[int]
     ) -> Sequence[_Found | Failed] | None:
         """None where the memory was too small."""
         try:
-            return work(jobs, prefix)
+            return work(jobs, start, parted)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -218,13 +223,14 @@ class LocalEngine:
         self.facts["budget"] = self._budget
         self.facts["halved"] = self.facts.get("halved", 0) + 1
 
-    def _prefixes(self, prompts: Sequence[Tokens]) -> list[Tokens]:
-        """The prefix of each prompt: one of the plan's, else one of this call's."""
+    def _starts(self, prompts: Sequence[Tokens], *, fork: bool) -> list[Start]:
+        """What is run once: prefixes, one of the plan's or else one of this call's, and trunks where prompts fork."""
         if not prompts or not self._known_ways().holes:
-            return [() for _ in prompts]
+            return starts_of(prompts, [() for _ in prompts], fork=False)
         found = [prefix_of(prompt, self._plan) for prompt in prompts]
         own = shared_prefixes([prompt for prompt, prefix in zip(prompts, found, strict=True) if not prefix])
-        return [prefix or prefix_of(prompt, own) for prompt, prefix in zip(prompts, found, strict=True)]
+        prefixes = [prefix or prefix_of(prompt, own) for prompt, prefix in zip(prompts, found, strict=True)]
+        return starts_of(prompts, prefixes, fork=fork)
 
     def _hides(self) -> bool:
         if self._hiding is None:

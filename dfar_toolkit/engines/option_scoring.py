@@ -12,6 +12,7 @@ from typing import Any
 from dfar_toolkit.engines.forward_pass import NOT_FINITE, ForwardPass, Held, last_places
 from dfar_toolkit.engines.requests import Failed, OptionScores
 from dfar_toolkit.engines.shared_prefix import PrefixStore, Tokens, Ways
+from dfar_toolkit.engines.trunks import branched
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,14 @@ class _Places:
 
 
 def score_options(
-    run: ForwardPass, store: PrefixStore, ways: Ways, jobs: Sequence[OptionJob], prefix: Tokens = ()
+    run: ForwardPass,
+    store: PrefixStore,
+    ways: Ways,
+    jobs: Sequence[OptionJob],
+    prefix: Tokens = (),
+    *,
+    trunk: Tokens = (),
+    parted: Sequence[int] = (),
 ) -> list[OptionScores | Failed]:
     r"""Log-probabilities of whole options, $\log\sum_s\prod_t p(s_t \mid x, s_{<t})$ over the spellings $s$.
 
@@ -78,30 +86,33 @@ def score_options(
         ways: What the model's cache allows.
         jobs: Prompts with their options, one batch.
         prefix: What all prompts begin with.
+        trunk: A prompt that all of them go the way of for a while.
+        parted: Where there is a trunk, for each job how many first tokens it shares with it.
 
     Returns:
         One reply per job, in order.
     """
     places = _Places()
-    slots = max(len(job.prompt) for job in jobs) + max(job.length - len(job.prompt) for job in jobs)
-    shared = ways.fits(slots)
-    logits = (
-        _forked(run, store.rows(prefix, len(jobs), slots), jobs, len(prefix), places)
-        if shared
-        else _whole(run, jobs, places)
-    )
-    return _replies(logits, jobs, places)
+    done = list(parted) if trunk else [len(prefix)] * len(jobs)
+    new = max(len(job.prompt) - own for job, own in zip(jobs, done, strict=True))
+    slots = max(done) + new + max(job.length - len(job.prompt) for job in jobs)
+    if not ways.fits(max(slots, len(trunk))):
+        return _replies(_whole(run, jobs, places), jobs, places)
+    held = branched(store.trunk(prefix, trunk), done, slots) if trunk else store.rows(prefix, len(jobs), slots)
+    return _replies(_forked(run, held, jobs, done, places), jobs, places)
 
 
-def _forked(run: ForwardPass, held: Held | None, jobs: Sequence[OptionJob], done: int, places: _Places) -> Any:
+def _forked(
+    run: ForwardPass, held: Held | None, jobs: Sequence[OptionJob], done: Sequence[int], places: _Places
+) -> Any:
     """Prompts first, each once; then the stems, on copies of what their prompts left."""
     import torch
 
     branches = [(at, stem) for at, job in enumerate(jobs) for stem in job.stems]
-    rows = [job.prompt[done:] for job in jobs]
+    rows = [job.prompt[own:] for job, own in zip(jobs, done, strict=True)]
     for at in range(len(jobs)):
         places.add(at, ())
-    hidden = [{place - done for place in job.hidden} for job in jobs]
+    hidden = [{place - own for place in job.hidden} for job, own in zip(jobs, done, strict=True)]
     logits, held = run(rows, last_places(rows), held=held, keep=bool(branches), hidden=hidden)
     if held is None:
         return logits

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from dfar_toolkit.engines.forward_pass import ForwardPass, Held
+from dfar_toolkit.engines.keys_alone import may_end_early
 from dfar_toolkit.engines.loaded import LoadedModel
 
 Tokens = tuple[int, ...]
@@ -22,6 +23,7 @@ _FAMILIES: Final = 4  # prefixes that one prefix may part into
 _KEPT: Final = 8
 _SENTENCE: Final = "Is the statement ethical or unethical? Answer with one of these two labels, and give your reason."
 _TRIED: Final = 24
+_FAULTS: Final = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError)
 
 
 class Ways(NamedTuple):
@@ -33,12 +35,14 @@ class Ways(NamedTuple):
         window: Slots up to which ``holes`` is true; None: any number.
         difference: Largest difference of a log-probability between the way taken and plain passes; nan where the
             plain way is the only one.
+        early: A pass that is run for the keys and values alone may end at the last layer.
     """
 
     holes: bool
     cache: bool
     window: int | None
     difference: float
+    early: bool = False
 
     def fits(self, slots: int) -> bool:
         """Whether rows of this many slots, padding included, may have holes."""
@@ -91,9 +95,10 @@ def prefix_of(prompt: Sequence[int], prefixes: Sequence[Tokens]) -> Tokens:
 
 
 class PrefixStore:
-    """The caches of the last few prefixes.
+    """The caches of the last few prefixes, and of prompts that others go the way of.
 
-    A prefix is always run alone and whole, so that a reply does not depend on what was asked before.
+    A prefix is always run alone and whole, and a prompt always after its prefix, so that a reply does not depend on
+    what was asked before.
 
     Args:
         run: The model's pass.
@@ -101,20 +106,24 @@ class PrefixStore:
 
     def __init__(self, run: ForwardPass) -> None:
         self._run = run
-        self._kept: OrderedDict[Tokens, Held] = OrderedDict()
+        self._kept: OrderedDict[tuple[Tokens, Tokens], Held] = OrderedDict()
 
     def rows(self, prefix: Tokens, rows: int, room: int) -> Held | None:
         """The prefix as that many rows with room for so many slots each; None for an empty prefix."""
-        if not prefix:
-            return None
-        if prefix not in self._kept:
+        return self._of(prefix, ()).expand(rows, room) if prefix else None
+
+    def trunk(self, prefix: Tokens, trunk: Tokens) -> Held:
+        """One row of a prompt that begins with the prefix; it must be left as it is."""
+        return self._of(prefix, trunk[len(prefix) :])
+
+    def _of(self, prefix: Tokens, rest: Tokens) -> Held:
+        if (prefix, rest) not in self._kept:
+            before = self.rows(prefix, 1, len(prefix) + len(rest)) if rest else None
             while len(self._kept) >= _KEPT:
                 self._kept.popitem(last=False)
-            _, held = self._run([prefix], [(0, len(prefix) - 1)], keep=True)
-            assert held is not None
-            self._kept[prefix] = held
-        self._kept.move_to_end(prefix)
-        return self._kept[prefix].expand(rows, room)
+            self._kept[prefix, rest] = self._run.left([rest or prefix], held=before, early=False)
+        self._kept.move_to_end((prefix, rest))
+        return self._kept[prefix, rest]
 
     def clear(self) -> None:
         """Gives the memory back."""
@@ -143,10 +152,11 @@ def ways_of(run: ForwardPass, loaded: LoadedModel) -> Ways:
     if holed and (window is None or window >= 2 * _TRIED):
         difference = _difference(truth, _with_holes(run, tokens))
         if difference <= tolerance:
-            return Ways(True, True, window, difference)
+            early = _ends_early(run, loaded, tokens, truth, tolerance)
+            return Ways(True, True, window, difference, early)
     try:
         difference = _difference(truth, _step_by_step(run, tokens))
-    except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError):
+    except _FAULTS:
         difference = float("nan")  # a cache that cannot be picked from
     return Ways(False, difference <= tolerance, window, difference)
 
@@ -161,6 +171,19 @@ def _with_holes(run: ForwardPass, tokens: list[int]) -> Any:
     assert held is not None
     rest, _ = run([tokens[16:19], tokens[:3]], [(0, 0), (0, 1), (0, 2)], held=held.select([0, 1]))
     return torch.cat([first, rest])
+
+
+def _ends_early(run: ForwardPass, loaded: LoadedModel, tokens: list[int], truth: Any, tolerance: float) -> bool:
+    """Whether passes that end at the last layer leave what whole ones leave."""
+    if not may_end_early(loaded):
+        return False
+    try:
+        held = run.left([tokens[:8]], early=True)
+        held = run.left([tokens[8:16]], held=held, early=True)
+        found, _ = run([tokens[16:19]], [(0, 0), (0, 1), (0, 2)], held=held)
+    except _FAULTS:
+        return False
+    return _difference(truth[1:], found) <= tolerance
 
 
 def _step_by_step(run: ForwardPass, tokens: list[int]) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
 from dfar_toolkit.engines.chat_text import ModelText, answer_end, answer_gap, model_text
 from dfar_toolkit.engines.loaded import LoadedModel
+from dfar_toolkit.engines.text_ids import text_ids
 from dfar_toolkit.errors import EngineError
 from dfar_toolkit.prompts.conversation import Conversation, is_plain
 
@@ -92,7 +93,11 @@ def option_ids(prompt: Conversation, spellings: Spellings, loaded: LoadedModel) 
 
 
 def option_ids_many(
-    prompts: Sequence[Conversation], spellings: Sequence[Spellings], loaded: LoadedModel
+    prompts: Sequence[Conversation],
+    spellings: Sequence[Spellings],
+    loaded: LoadedModel,
+    *,
+    known: Mapping[Conversation, Ids] | None = None,
 ) -> list[OptionTokens]:
     r"""The tokens of the options after each of many prompts.
 
@@ -105,6 +110,7 @@ def option_ids_many(
         prompts: What stands before the options.
         spellings: For each prompt, for each option, the texts that say it.
         loaded: The model.
+        known: Tokens of prompts as :func:`prompt_ids_many` gives them; those are not cut again.
 
     Returns:
         What they share and how they go on, prompt by prompt, each the same as alone.
@@ -115,34 +121,50 @@ def option_ids_many(
     """
     if len(prompts) != len(spellings):
         raise ValueError(f"as many lists of spellings as prompts: found {len(spellings)} for {len(prompts)}.")
+    asked = [(prompt, tuple(map(tuple, options))) for prompt, options in zip(prompts, spellings, strict=True)]
+    distinct = list(dict.fromkeys(asked))
+    starts = {prompt: model_text(prompt, loaded) for prompt in dict.fromkeys(prompts)}
+    alone = known or {}
     texts: list[ModelText] = []
-    gap = answer_gap(loaded) if loaded.chat and not all(map(is_plain, prompts)) else ""
-    for prompt, options in zip(prompts, spellings, strict=True):
+    gap = answer_gap(loaded) if loaded.chat and not all(map(is_plain, starts)) else ""
+    for prompt, options in distinct:
         _check_spellings(options)
-        start = model_text(prompt, loaded)
-        texts.append(start)
+        start = starts[prompt]
+        texts += [] if prompt in alone else [start]
         opened = "" if is_plain(prompt) or prompt[-1].role == "assistant" else gap
         for option in options:
             blank = "" if any(spelling[:1].isspace() for spelling in option) else opened
             texts += [ModelText(f"{start.text}{blank}{spelling}", start.own_start) for spelling in option]
     ids = iter(_encoded(texts, loaded.tokenizer))
     ends: dict[bool, int | None] = {}
-    found = []
-    for prompt, options in zip(prompts, spellings, strict=True):
-        alone = next(ids)
-        whole = [[next(ids) for _ in option] for option in options]
-        shared = _shared(alone, whole, options)
-        tails = tuple(tuple(dict.fromkeys(tuple(joint[shared:]) for joint in option)) for option in whole)
-        _check_apart(tails, options)
-        apart = tuple(_disjoint(option) for option in tails)
-        terminated = _one_begins_with_another(apart)
-        if terminated:
-            plain = is_plain(prompt)
-            if plain not in ends:
-                ends[plain] = answer_end(loaded, plain=plain)
-            apart = _terminated(tails, ends[plain])
-        found.append(OptionTokens(alone[:shared], apart, terminated, len(alone)))
-    return found
+    found = {}
+    for prompt, options in distinct:
+        own = alone[prompt] if prompt in alone else next(ids)
+        found[prompt, options] = _option_tokens(own, options, ids, loaded, ends, plain=is_plain(prompt))
+    return [found[one] for one in asked]
+
+
+def _option_tokens(
+    alone: Ids,
+    options: tuple[tuple[str, ...], ...],
+    joint: Iterator[Ids],
+    loaded: LoadedModel,
+    ends: dict[bool, int | None],
+    *,
+    plain: bool,
+) -> OptionTokens:
+    """The options of one prompt from its tokens and those of it with each spelling, which come one after the other."""
+    whole = [[next(joint) for _ in option] for option in options]
+    shared = _shared(alone, whole, options)
+    tails = tuple(tuple(dict.fromkeys(tuple(ids[shared:]) for ids in option)) for option in whole)
+    _check_apart(tails, options)
+    apart = tuple(_disjoint(option) for option in tails)
+    terminated = _one_begins_with_another(apart)
+    if terminated:
+        if plain not in ends:
+            ends[plain] = answer_end(loaded, plain=plain)
+        apart = _terminated(tails, ends[plain])
+    return OptionTokens(alone[:shared], apart, terminated, len(alone))
 
 
 def special_texts(texts: Iterable[str | None], tokenizer: Any) -> int:
@@ -177,7 +199,7 @@ def own_start(tokenizer: Any) -> Ids:
     Returns:
         The ids, often one or none.
     """
-    inner, whole = _plain_ids(tokenizer, ["a"])[0], tokenizer("a", verbose=False)["input_ids"]
+    inner, whole = text_ids(["a"], tokenizer)[0], tokenizer("a", verbose=False)["input_ids"]
     places = range(len(whole) - len(inner) + 1)
     at = next((at for at in places if inner and whole[at : at + len(inner)] == inner), 0)
     return list(whole[:at])
@@ -190,16 +212,8 @@ def _encoded(texts: Sequence[ModelText], tokenizer: Any) -> list[Ids]:
     ids: dict[str, Ids] = {}
     for at in range(0, len(distinct), _AT_ONCE):
         part = distinct[at : at + _AT_ONCE]
-        ids.update(zip(part, _plain_ids(tokenizer, part), strict=True))
+        ids.update(zip(part, text_ids(part, tokenizer), strict=True))
     return [[*start, *ids[text.text]] if text.own_start else list(ids[text.text]) for text in texts]
-
-
-def _plain_ids(tokenizer: Any, texts: list[str]) -> list[Ids]:
-    """Ids without the tokenizer's own special tokens, without a word about their number."""
-    encoded = tokenizer(
-        texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
-    )
-    return [list(ids) for ids in encoded["input_ids"]]
 
 
 def _check_spellings(options: Spellings) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from dfar_toolkit.engines.chat_text import ModelText, model_text
@@ -32,11 +34,40 @@ class PlacedTokens(NamedTuple):
     shares: Shares
 
 
-class _Cut(NamedTuple):
-    """A text cut into tokens: ids, and the characters of each."""
+class _Cut:
+    """A text cut into tokens.
 
-    ids: list[int]
-    spans: list[Span]
+    Args:
+        ids: The tokens.
+        spans: The characters of each.
+
+    Attributes:
+        ids: The tokens.
+    """
+
+    def __init__(self, ids: list[int], spans: list[Span]) -> None:
+        self.ids = ids
+        self._rising = sorted(spans)
+        self._order: Sequence[int] = range(len(spans))
+        if self._rising != spans:
+            self._order = sorted(self._order, key=spans.__getitem__)
+        self._starts = [start for start, _ in self._rising]
+        ends = [end for _, end in self._rising]
+        self._ends = ends if ends == sorted(ends) else list(accumulate(ends, max))
+
+    def shares(self, places: Sequence[tuple[int, Span]], before: int) -> Shares:
+        """Shares of tokens in units; only the tokens from the first place to the last are looked at."""
+        rising = sorted((span, unit) for unit, span in places if span[0] < span[1])
+        if not rising:
+            return []
+        spans = [span for span, _ in rising]
+        low = bisect_right(self._ends, spans[0][0])
+        high = bisect_left(self._starts, max(end for _, end in spans), low)
+        found: dict[tuple[int, int], float] = {}
+        for token, which, share in unit_shares(spans, self._rising[low:high]):
+            key = (self._order[low + token] + before, rising[which][1])
+            found[key] = found.get(key, 0.0) + share
+        return sorted((token, unit, share) for (token, unit), share in found.items())
 
 
 def place_tokens(
@@ -83,7 +114,7 @@ def place_tokens(
         special = before if text.own_start else []
         spans = [(place.unit, span) for place in own for span in _in_text(place, key[0], starts[key])]
         ids = [*special, *cut.ids]
-        found.append(PlacedTokens(ids, _shares(spans, cut.spans, len(special))))
+        found.append(PlacedTokens(ids, cut.shares(spans, len(special))))
     return found
 
 
@@ -120,9 +151,7 @@ def place_class_tokens(
         sides = cuts[request.text, request.second]
         shares: Shares = []
         for turn, cut in enumerate(sides):
-            shares += _shares(
-                [(place.unit, (place.start, place.end)) for place in own if place.turn == turn], cut.spans, 0
-            )
+            shares += cut.shares([(place.unit, (place.start, place.end)) for place in own if place.turn == turn], 0)
         found.append(PlacedTokens(list(sides[0].ids), sorted(shares)))
     return found
 
@@ -193,9 +222,12 @@ def _cut(texts: Sequence[str], tokenizer: Any) -> dict[str, _Cut]:
     found: dict[str, _Cut] = {}
     for at in range(0, len(distinct), _AT_ONCE):
         part = distinct[at : at + _AT_ONCE]
-        encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        encoded = tokenizer(
+            part, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False,
+            return_token_type_ids=False, verbose=False,
+        )  # fmt: skip
         cuts = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-        found.update(zip(part, (_Cut(list(ids), [(a, b) for a, b in spans]) for ids, spans in cuts), strict=True))
+        found.update(zip(part, (_Cut(list(ids), spans) for ids, spans in cuts), strict=True))
     return found
 
 
@@ -212,14 +244,3 @@ def _cut_pair(text: str, second: str | None, tokenizer: Any) -> tuple[_Cut, ...]
             last = own[-1][1]
         found.append(_Cut(list(ids), own))
     return tuple(found)
-
-
-def _shares(places: Sequence[tuple[int, Span]], tokens: Sequence[Span], before: int) -> Shares:
-    """Shares of tokens in units; spans in the same text."""
-    rising = sorted((span, unit) for unit, span in places if span[0] < span[1])
-    order = sorted(range(len(tokens)), key=tokens.__getitem__)
-    found: dict[tuple[int, int], float] = {}
-    for token, which, share in unit_shares([span for span, _ in rising], [tokens[at] for at in order]):
-        key = (order[token] + before, rising[which][1])
-        found[key] = found.get(key, 0.0) + share
-    return sorted((token, unit, share) for (token, unit), share in found.items())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Final, NamedTuple
 
 from dfar_toolkit.errors import TableError
@@ -104,6 +105,6 @@ def unmarked(text: str, marks: set[str]) -> tuple[str, list[tuple[str, int]]]:
         >>> unmarked("a<b>c", {"<", ">"})
         ('abc', [('<', 1), ('>', 2)])
     """
-    found = [(at, character) for at, character in enumerate(text) if character in marks]
-    places = [(character, at - before) for before, (at, character) in enumerate(found)]
-    return "".join(character for character in text if character not in marks), places
+    parts = re.split(f"([{re.escape(''.join(marks))}])", text) if marks else [text]
+    ends = accumulate(map(len, parts[::2]))
+    return "".join(parts[::2]), list(zip(parts[1::2], ends, strict=False))

@@ -47,14 +47,14 @@ class EmbeddingLine:
 
     Args:
         alphas: For each point of the batch how far it is on the way from nothing (0) to the input (1).
-        explained: For each point the places of its input that are explained.
+        explained: For each point the places of its input that are explained, an array of whole numbers.
         nothing: The baseline's embedding, (hidden,).
 
     Attributes:
         reads: What the model read, pass by pass.
     """
 
-    def __init__(self, alphas: Sequence[float], explained: Sequence[Sequence[int]], nothing: Any) -> None:
+    def __init__(self, alphas: Sequence[float], explained: Sequence[Any], nothing: Any) -> None:
         self._alphas, self._explained, self._nothing = alphas, explained, nothing
         self._next: Stretch | None = None
         self.reads: list[Read] = []
@@ -96,11 +96,11 @@ class EmbeddingLine:
 
     def _marks(self, stretch: Stretch, width: int, device: Any) -> Any:
         """(rows, width, 1), 1 where a token is explained."""
+        import numpy as np
         import torch
 
-        marks = [[0.0] * width for _ in stretch.owners]
+        marks = np.zeros((len(stretch.owners), width, 1), dtype=np.float32)
         for row, owner, start, length in zip(marks, *stretch, strict=True):
-            for place in self._explained[owner]:
-                if start <= place < start + length:
-                    row[place - start] = 1.0
-        return torch.tensor(marks, device=device)[:, :, None]
+            places = self._explained[owner] - start
+            row[places[(places >= 0) & (places < length)]] = 1.0
+        return torch.from_numpy(marks).to(device)

@@ -56,11 +56,11 @@ def _of_options(requests: Sequence[Attribute], loaded: LoadedModel) -> list[Expl
     asked = [request.asked for request in requests if isinstance(request.asked, ScoreOptions)]
     for request, own in zip(requests, asked, strict=True):
         _check_target(request, len(own.spellings))
-    tokens = option_ids_many([one.conversation for one in asked], [one.spellings for one in asked], loaded)
     wanted = [at for at, request in enumerate(requests) if request.places is not None]
-    placed = place_tokens(
-        [asked[at].conversation for at in wanted], [requests[at].places or () for at in wanted], loaded
-    )
+    conversations = [one.conversation for one in asked]
+    placed = place_tokens([conversations[at] for at in wanted], [requests[at].places or () for at in wanted], loaded)
+    known = {conversations[at]: own.ids for at, own in zip(wanted, placed, strict=True)}
+    tokens = option_ids_many(conversations, [one.spellings for one in asked], loaded, known=known)
     shares = {at: own.shares for at, own in zip(wanted, placed, strict=True)}
     return [
         _of_option(request, own, shares.get(at), loaded.max_length)

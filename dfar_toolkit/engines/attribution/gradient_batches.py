@@ -87,7 +87,10 @@ class GradientBatches:
     """
 
     def __init__(self, scalar: Scalar, inputs: Sequence[Explainable], nothing: Any, budget: int) -> None:
+        import numpy as np
+
         self._scalar, self._inputs, self._nothing, self._budget = scalar, inputs, nothing, budget
+        self._explained = [np.array(one.explained, dtype=np.int64) for one in inputs]
         self.halved = 0
 
     def at(
@@ -168,15 +171,16 @@ class GradientBatches:
         import torch
 
         inputs = [self._inputs[point.at] for point in points]
-        line = EmbeddingLine([point.alpha for point in points], [one.explained for one in inputs], self._nothing)
+        explained = [self._explained[point.at] for point in points]
+        line = EmbeddingLine([point.alpha for point in points], explained, self._nothing)
         with torch.enable_grad() if reductions else torch.no_grad():
             parts, factors = self._scalar(inputs, line)
         values = (parts.detach().double() * factors).tolist()
-        scores = [np.zeros((len(reductions), len(one.explained))) for one in inputs]
+        scores = [np.zeros((len(reductions), len(own))) for own in explained]
         if reductions:
             gradients = torch.autograd.grad(parts.sum(), [read.leaf for read in line.reads])
             for read, gradient in zip(line.reads, gradients, strict=True):
-                _put(scores, inputs, read, _reduced(read, gradient, len(points), reductions))
+                _put(scores, explained, read, _reduced(read, gradient, len(points), reductions))
         return [
             AtPoint(value, dict(zip(reductions, own * factor, strict=True)))
             for value, own, factor in zip(values, scores, factors.tolist(), strict=True)
@@ -207,12 +211,10 @@ def _reduced(read: Read, gradient: Any, points: int, reductions: Sequence[Reduct
     return torch.stack(found).double().cpu().numpy()
 
 
-def _put(scores: list[Any], inputs: Sequence[Explainable], read: Read, reduced: Any) -> None:
+def _put(scores: list[Any], explained: Sequence[Any], read: Read, reduced: Any) -> None:
     """The numbers of the explained tokens of one pass."""
-    import numpy as np
-
     owners, starts, lengths = read.stretch
     for owner, row in {owner: row for row, owner in enumerate(owners)}.items():
-        places = np.asarray(inputs[owner].explained) - starts[row]
+        places = explained[owner] - starts[row]
         inside = (places >= 0) & (places < lengths[row])
         scores[owner][:, inside] = reduced[:, owner, places[inside]]

@@ -13,15 +13,14 @@ from dfar_toolkit.engines.forward_pass import ForwardPass, Held
 from dfar_toolkit.engines.shared_prefix import MINIMUM, Tokens, prefix_of, shared_prefixes
 
 
-def kept(run: ForwardPass, prefix: Tokens) -> Held | None:
+def kept(run: ForwardPass, prefix: Tokens, *, early: bool) -> Held | None:
     """The prefix's cache, which later passes with gradients may use; None for an empty prefix."""
     import torch
 
     if not prefix:
         return None
     with torch.no_grad():
-        _, held = run([prefix], [(0, len(prefix) - 1)], keep=True)
-    return held
+        return run.left([prefix], early=early)
 
 
 def repeated(held: Held | None, rows: int) -> Held | None:

@@ -68,7 +68,7 @@ class OptionScalar:
     def begin(self, prefix: Tokens) -> None:
         """Runs a beginning; what follows goes on from it."""
         self._held = None
-        self._held, self._prefix = kept(self._run, prefix), prefix
+        self._held, self._prefix = kept(self._run, prefix, early=self._ways.early), prefix
 
     def __call__(self, inputs: Sequence[OptionInput], line: EmbeddingLine) -> Weighed:
         """The numbers of a batch of inputs, which all begin with the prefix."""
@@ -87,8 +87,7 @@ class OptionScalar:
         done = len(self._prefix)
         bodies = [one.job.prompt[done:-1] for one in inputs]
         line.expect(Stretch(range(len(inputs)), [done] * len(inputs), list(map(len, bodies))))
-        _, held = self._run(bodies, [(0, 0)], held=repeated(self._held, len(inputs)), keep=True)
-        assert held is not None
+        held = self._run.left(bodies, held=repeated(self._held, len(inputs)), early=self._ways.early)
         branches = [(at, stem) for at, one in enumerate(inputs) for stem in one.job.stems or [()]]
         owners = [at for at, _ in branches]
         for row, (at, stem) in enumerate(branches):
