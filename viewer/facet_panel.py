@@ -11,6 +11,7 @@ import polars as pl
 
 from dfar_toolkit._viewer.addresses import link
 from dfar_toolkit.browsing.facets import facets
+from dfar_toolkit.browsing.item_columns import enum_names
 from dfar_toolkit.browsing.item_filter import NO_LEAK, ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
 from dfar_toolkit.browsing.paging import found_rows
@@ -20,10 +21,10 @@ _FIRST: Final = 8  # values shown before "more"
 _MOST: Final = 200  # values shown at all; thousands of annotators are found by their address
 _PAIRS: Final = 12  # pairs of runs or of values whose items are counted
 _TITLES: Final = {
-    "gold": "Label", "given": "Somebody said", "split": "Split", "source": "Source", "leak": "Leak",
+    "gold": "Label", "given": "Somebody said", "split": "Split", "config": "Config", "source": "Source", "leak": "Leak",
     "finding": "Audit finding", "annotator": "Annotator", "state": "Outcome", "prediction": "Answer",
 }  # fmt: skip
-_ORDER: Final = ("gold", "given", "split", "source", "leak", "finding", "annotator")
+_ORDER: Final = ("gold", "given", "split", "config", "source", "leak", "finding", "annotator")
 
 
 class Choice(NamedTuple):
@@ -106,7 +107,8 @@ def _of_pairs(
 
 
 def _value_pairs(index: ItemIndex) -> list[tuple[str, str]]:
-    return list(combinations(index.options(), 2)) if len(index) else []
+    known = set(enum_names(index.ratings().long["value"]))  # none where what people said cannot be read
+    return list(combinations([name for name in index.options() if name in known], 2)) if len(index) else []
 
 
 def _run_pairs(index: ItemIndex) -> list[tuple[str, str]]:

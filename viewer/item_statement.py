@@ -79,7 +79,7 @@ def _facts(place: ItemPlace, item: dict[str, Any]) -> list[dict[str, Any]]:
         facts.append(_fact("leak", kind.replace("_", " "), list_of(leak=kind), f"of {against}" if against else ""))
         facts += _leaks(place, item.get("leak_of") or [])
     findings = index.findings().filter(pl.col("row") == place.row)["finding"].to_list()
-    facts += [_fact("audit example", name, list_of(finding=name)) for name in findings]
+    facts += [_fact("audit finding", name, list_of(finding=name)) for name in findings]
     return [fact for fact in facts if fact["value"]]
 
 

@@ -23,8 +23,10 @@ _NOTHING: Final = "–"
 
 
 def show(template: str, values: dict[str, Any]) -> None:
-    """Put a template of ``templates/`` on the page."""
-    st.html(rendered(template, values))
+    """Put a template of ``templates/`` on the page; nothing where it has nothing to say, which Streamlit refuses."""
+    body = rendered(template, values)
+    if body.strip():
+        st.html(body)
 
 
 def rendered(template: str, values: dict[str, Any]) -> Markup:
@@ -54,6 +56,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"number": number, "count": count, "percent": percent, "clip": clip, "run_number": run_number}
+    made.filters["chance"] = chance
     made.filters["run_letter"] = run_letter
     made.globals |= {"link": link}
     return made
@@ -67,6 +70,24 @@ def number(value: float | None, digits: int = 2) -> str:
         ('0.50', '–', '–')
     """
     return _NOTHING if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def chance(value: float | None, digits: int = 3, equals: str = "") -> str:
+    """A p-value, never as nothing: below the last digit it says so.
+
+    Args:
+        value: The p-value.
+        digits: After the point.
+        equals: What stands before one that is not below the last digit.
+
+    Example:
+        >>> chance(0.04), chance(0.0001), chance(0.04, 3, "= "), chance(float("nan"))
+        ('0.040', '< 0.001', '= 0.040', '–')
+    """
+    if value is None or math.isnan(value):
+        return _NOTHING
+    least = 10.0**-digits
+    return f"< {least:.{digits}f}" if value < least / 2 else f"{equals}{value:.{digits}f}"
 
 
 def count(value: int | None) -> str:

@@ -47,7 +47,8 @@ class Hosts:
         if not _PLAIN.fullmatch(host):
             return False
         try:
-            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+            parts = urlsplit(f"//{host}")
+            name, _ = (parts.hostname or "").rstrip("."), parts.port  # which must be a number
         except ValueError:
             return False
         return name in self.names or (self.any_address and _numeric(name))

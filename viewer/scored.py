@@ -15,20 +15,21 @@ import polars as pl
 import streamlit as st
 
 from dfar_toolkit._viewer.arguments import Arguments
+from dfar_toolkit._viewer.run_reading import read_run
 from dfar_toolkit._viewer.sources import items_folder, stamp
 from dfar_toolkit.errors import DfarError, TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
-from dfar_toolkit.files.outputs import read_outputs
 from dfar_toolkit.journeys.comparing import HEADLINES
 from dfar_toolkit.journeys.outputs import scorable
 from dfar_toolkit.journeys.reliability import reliability_of_runs
 from dfar_toolkit.journeys.run_comparison import run_comparison
+from dfar_toolkit.journeys.runs_by_splits import once_each, runs_by_splits
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.comparing.reasons_of_runs import REASON_METRICS
 from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.report.document import Comparison
-from dfar_toolkit.scoring import confusions, score
+from dfar_toolkit.scoring import score
 from dfar_toolkit.scoring.score_columns import PARTS
 from dfar_toolkit.tables import HUMAN_RUN
 
@@ -100,9 +101,16 @@ def _folder(path: str, digest: str) -> ItemsFolder:
     return read_items(Path(path))
 
 
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _asked_folder(path: str, digest: str, config: str) -> ItemsFolder:
+    """The items of one config, which asks a question of its own; all of them where none is named."""
+    return _folder(path, digest).of_config(config) if config else _folder(path, digest)
+
+
 @st.cache_resource(max_entries=30, show_spinner=False)
 def _outputs(path: str, digest: str, items_path: str, items_digest: str) -> pl.DataFrame:
-    return read_outputs(Path(path), questions=_folder(items_path, items_digest).questions)
+    folder = _folder(items_path, items_digest)
+    return read_run(Path(path), lambda: folder.questions, lambda: folder).frame
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -145,14 +153,22 @@ def load_judgements(given: Arguments) -> tuple[pl.DataFrame | None, str]:
 
 
 @st.cache_resource(max_entries=30, show_spinner=False)
-def scores(items: Key, outputs: tuple[Key, ...], judgements: Key | None) -> pl.DataFrame:
-    """Scores of every run in outputs files, all together as in the report; arguments are paths with digests.
+def scores(items: Key, outputs: tuple[Key, ...], judgements: Key | None, config: str = "") -> pl.DataFrame:
+    """Scores of every run in outputs files as ``dfar score`` has them; arguments are paths with digests.
+
+    Each run is scored on the splits that it answers itself: of those that another run answers too it is not asked.
+    Of several configs it is one that is scored.
 
     Raises:
         DfarError: The files do not fit each other.
     """
-    folder = _folder(*items)
-    found = pl.concat([_outputs(*o, *items) for o in outputs], how="diagonal_relaxed")
+    folder = _asked_folder(*items, config)
+    found = _about(pl.concat([_outputs(*o, *items) for o in outputs], how="diagonal_relaxed"), folder, config)
+    parts = [_scores(part, folder, judgements, items) for part in runs_by_splits(found, folder.items)]
+    return once_each(parts) if parts else pl.DataFrame()
+
+
+def _scores(found: pl.DataFrame, folder: ItemsFolder, judgements: Key | None, items: Key) -> pl.DataFrame:
     judged = _judged(judgements, items, found["run_id"].unique().to_list())
     models = model_judges(folder.raters)
     question = _asked(found, folder)
@@ -171,35 +187,38 @@ def scores(items: Key, outputs: tuple[Key, ...], judgements: Key | None) -> pl.D
 
 
 @st.cache_resource(max_entries=30, show_spinner=False)
-def reliability(items: Key, outputs: Key) -> pl.DataFrame:
+def reliability(items: Key, outputs: Key, config: str = "") -> pl.DataFrame:
     """Reliability curves of every run in an outputs file: ``run_id`` and the columns of ``reliability_curve``."""
-    folder = _folder(*items)
-    found = _outputs(*outputs, *items)
+    folder = _asked_folder(*items, config)
+    found = _about(_outputs(*outputs, *items), folder, config)
     question = _asked(found, folder)
     found, asked = scorable(found, folder)
     return reliability_of_runs(found, asked, options=folder.options, question=question)
 
 
 @st.cache_resource(max_entries=30, show_spinner=False)
-def confusion(items: Key, outputs: Key) -> pl.DataFrame:
-    """Confusion matrices of every run in an outputs file: ``run_id, subset, gold, pred, count``."""
-    folder = _folder(*items)
-    found = _outputs(*outputs, *items)
-    return confusions(found, folder.items, options=folder.options, question=_asked(found, folder))
-
-
-@st.cache_resource(max_entries=30, show_spinner=False)
-def comparison(items: Key, chosen: tuple[tuple[str, str, str], ...], judgements: Key | None) -> Comparison | None:
+def comparison(
+    items: Key,
+    chosen: tuple[tuple[str, str, str], ...],
+    judgements: Key | None,
+    config: str = "",
+    splits: tuple[str, ...] = (),
+) -> Comparison | None:
     """Runs on the same items, two or more; a run is given by path, digest and run id.
+
+    Where they answer different splits those on which they are compared are named.
 
     Raises:
         DfarError: The files do not fit each other.
     """
-    folder = _folder(*items)
-    runs = {run: _outputs(path, digest, *items).filter(pl.col("run_id") == run) for path, digest, run in chosen}
+    folder = _asked_folder(*items, config)
+    own = {run: _outputs(path, digest, *items).filter(pl.col("run_id") == run) for path, digest, run in chosen}
+    runs = {run: _about(rows, folder, config) for run, rows in own.items()}
     asked = _asked(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder)
     judged = _judged(judgements, items, list(runs))
-    return run_comparison(runs, folder, judgements=judged, question=asked, metrics=_COMPARED)
+    return run_comparison(
+        runs, folder, judgements=judged, question=asked, metrics=_COMPARED, split=list(splits) or None
+    )
 
 
 def _judged(judgements: Key | None, items: Key, runs: list[str]) -> pl.DataFrame | None:
@@ -210,6 +229,13 @@ def _judged(judgements: Key | None, items: Key, runs: list[str]) -> pl.DataFrame
     if not found["run_id"].is_in(runs).any():
         return None
     return found.filter(pl.col("run_id").is_in([*runs, HUMAN_RUN]))
+
+
+def _about(outputs: pl.DataFrame, folder: ItemsFolder, config: str) -> pl.DataFrame:
+    """The rows about the items of a config; all where none is named."""
+    if not config:
+        return outputs
+    return outputs.join(folder.items.select("item_id"), on="item_id", how="semi", maintain_order="left")
 
 
 def _asked(outputs: pl.DataFrame, folder: ItemsFolder) -> str | None:

@@ -18,16 +18,21 @@ _DARK: Final = {INK: "#e6e9ed", RULE: "#2c333c", ACCENT: "#86b6e8", DEEP: "#5b93
 _COLOUR: Final = re.compile(rf'((?:fill|stroke)=)"({"|".join(_DARK)})"', re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]*>")  # written by ElementTree: brackets in texts and attributes are escaped
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@])")
+# What becomes a link, picture or arrow after Markdown has been read, where no backslash helps: an unseen joiner does.
+_MADE_LATER: Final = re.compile(r"https?(?=://)|www(?=\.)|@|:(?=streamlit:)|-(?=[->])|[<>~](?=[-=])", re.IGNORECASE)
+_JOINER: Final = "\u2060"
 
 
 def label(text: object) -> str:
     r"""Text for a label of a widget, which Streamlit reads as Markdown: every special character escaped.
 
     Example:
-        >>> print(label("![x](http://a.example)"))
-        \!\[x\]\(http\:\/\/a\.example\)
+        >>> print(label("![x](a.png)"))
+        \!\[x\]\(a\.png\)
+        >>> label("http://a.example") == "http\u2060\\:\\/\\/a\\.example"
+        True
     """
-    line = " ".join(str(text).split())
+    line = _MADE_LATER.sub(rf"\g<0>{_JOINER}", " ".join(str(text).split()))
     return _MARKDOWN.sub(r"\\\1", line).replace("/", "\\/")
 
 

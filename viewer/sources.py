@@ -11,11 +11,14 @@ import polars as pl
 import streamlit as st
 
 from dfar_toolkit._viewer.arguments import Arguments, arguments, on_hub
+from dfar_toolkit._viewer.run_reading import read_run
 from dfar_toolkit._viewer.sinks import show_problem
 from dfar_toolkit.browsing.group_codes import group_codes
+from dfar_toolkit.browsing.item_columns import item_files
 from dfar_toolkit.browsing.item_index import ItemIndex
 from dfar_toolkit.errors import DfarError
 from dfar_toolkit.files.flags_log import flags_of
+from dfar_toolkit.files.items import read_items
 from dfar_toolkit.hub.addresses import address
 from dfar_toolkit.hub.connection import Patience
 from dfar_toolkit.hub.load import Snapshot, fetch_snapshot
@@ -35,7 +38,10 @@ def opened() -> ItemIndex:
         show_problem(error)
         st.stop()
     if given.marks is not None:
-        _flag(index, given.marks)
+        try:
+            _flag(index, given.marks)
+        except (DfarError, OSError) as error:
+            show_problem(error)  # the items can be looked at all the same
     return index
 
 
@@ -96,7 +102,10 @@ def _opened(given: Arguments) -> ItemIndex:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _index(items: str, outputs: tuple[str, ...], judged: str | None, stamps: Stamp) -> ItemIndex:
-    index = ItemIndex(items, runs=outputs, judgements=judged)
+    read = lambda path: read_run(  # noqa: E731
+        path, lambda: item_files(Path(items)).questions, lambda: read_items(Path(items), verify=False)
+    )
+    index = ItemIndex(items, runs=outputs, judgements=judged, read_run=read)
     # The first page is shown meanwhile; whoever needs a column sooner waits for that one alone.
     threading.Thread(target=_read_all, args=(index,), daemon=True).start()
     return index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from dfar_toolkit.browsing.group_codes import group_codes
+from dfar_toolkit.browsing.item_columns import enum_names
 from dfar_toolkit.browsing.item_filter import ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
 from dfar_toolkit.browsing.paging import found_rows
@@ -107,9 +109,30 @@ def errors_of(index: ItemIndex, run: str, wanted: ItemFilter) -> ItemFilter:
     ``differs`` also lets through outputs without a label about items without one; they are left out by naming labels.
     """
     found = replace(wanted, differs=tuple(dict.fromkeys((*wanted.differs, run))))
-    unknown = index.column("label").gather(found_rows(index, found).rows).null_count()
-    labels = tuple(name for name in wanted.gold or index.names("label") if name)
-    return replace(found, gold=labels) if unknown and labels else found
+    label = index.column("label").gather(found_rows(index, found).rows)
+    return replace(found, gold=_named(label, wanted)) if label.null_count() else found
+
+
+def scored_of(index: ItemIndex, runs: Sequence[str], wanted: ItemFilter) -> ItemFilter:
+    """The filter of the items that have a label and an output of each run: those that rates are counted over.
+
+    What leaves out nothing is not named. The filter given must not name states of these runs.
+    """
+    rows = pl.Series(found_rows(index, wanted).rows)
+    states = wanted.state
+    for run in runs:
+        own = index.column(f"state {run}").gather(rows).cast(pl.String)
+        if not own.is_in(_SCORED).all():
+            states += tuple((run, state) for state in _SCORED if (own == state).any())
+    found = replace(wanted, state=states)
+    label = index.column("label").gather(found_rows(index, found).rows)
+    return replace(found, gold=_named(label, wanted)) if label.null_count() else found
+
+
+def _named(label: pl.Series, wanted: ItemFilter) -> tuple[str, ...]:
+    """The labels that occur, of those that the filter lets through; as the filter has them where none does."""
+    there = set(label.drop_nulls().unique().cast(pl.String))
+    return tuple(name for name in enum_names(label) if name in there) or wanted.gold
 
 
 def _rows(index: ItemIndex, run: str, wanted: ItemFilter | None) -> pl.Series | None:

@@ -15,6 +15,7 @@ from dfar_toolkit.browsing.item_index import ItemIndex
 
 _COLUMNS: Final = {
     "gold": ("label", ""),
+    "config": ("config", ""),
     "source": ("source", ""),
     "split": ("split", ""),
     "leak": ("leak_kind", NO_LEAK),
@@ -32,8 +33,10 @@ class _Codes(NamedTuple):
 
 
 def facet_names(index: ItemIndex) -> list[tuple[str, str]]:
-    """Every facet as field of the filter and run (empty where it is about none)."""
-    plain = [(field, "") for field in (*_COLUMNS, "given", "annotator", "finding")]
+    """Every facet as field of the filter and run (empty where it is about none); configs where there are several."""
+    several = len(index.names("config")) > 1
+    columns = [field for field in _COLUMNS if field != "config" or several]
+    plain = [(field, "") for field in (*columns, "given", "annotator", "finding")]
     return plain + [(field, run) for run in index.runs for field in _BY_RUN]
 
 

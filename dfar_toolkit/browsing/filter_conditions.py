@@ -65,7 +65,7 @@ def conditions(wanted: ItemFilter, index: ItemIndex) -> dict[str, pl.Expr]:
 def _named(wanted: ItemFilter, index: ItemIndex) -> dict[str, pl.Expr]:
     """Conditions that list names."""
     found: dict[str, pl.Expr] = {}
-    for field, column in (("source", "source"), ("split", "split"), ("group", "group")):
+    for field, column in (("config", "config"), ("source", "source"), ("split", "split"), ("group", "group")):
         if values := getattr(wanted, field):
             found[field] = pl.col(column).is_in(list(values))
     for field, column, nothing in (("gold", "label", ""), ("leak", "leak_kind", NO_LEAK)):

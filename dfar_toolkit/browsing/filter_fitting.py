@@ -53,7 +53,7 @@ def _problem(field: str, value: Any, index: ItemIndex) -> str:
 
 
 def _unknown_name(field: str, value: Any, index: ItemIndex) -> str:
-    if field in ("source", "split"):
+    if field in ("config", "source", "split"):
         return _unknown(field, value, index.names(field))
     if field == "gold" and value != "":
         return _unknown("label", value, index.names("label"))

@@ -46,7 +46,7 @@ def _both(name: str, a: Any, b: Any) -> Any:
         return None if low is not None and high is not None and low > high else (low, high)
     if name in _BY_RUN:
         return _of_runs(a, b)
-    if name in ("gold", "group", "source", "split", "leak"):
+    if name in ("gold", "group", "config", "source", "split", "leak"):
         return tuple(value for value in a if value in b) or None
     return None
 

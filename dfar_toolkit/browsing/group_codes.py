@@ -18,13 +18,15 @@ def group_codes(index: ItemIndex) -> pl.Series:
 
 
 def coded_groups(groups: pl.Series) -> pl.Series:
-    """Numbers from 0 for names, in the order in which they first occur.
+    """Numbers from 0 for names, in the order of the names: draws of groups then do not depend on the order of rows.
 
     Example:
         >>> coded_groups(pl.Series(["b", "a", "b", None, None])).to_list()
-        [0, 1, 0, 2, 3]
+        [1, 0, 1, 2, 3]
     """
-    first = pl.when(pl.col("group").is_null()).then("row").otherwise(pl.col("row").first().over("group"))
-    rows = groups.alias("group").to_frame().with_row_index("row").select(first).to_series().to_numpy()
-    leads = rows == np.arange(len(rows))
-    return pl.Series("group", (np.cumsum(leads) - 1)[rows], dtype=pl.UInt32)
+    ranks = groups.cast(pl.String).rank("dense").cast(pl.UInt32)
+    lacking = ranks.is_null().to_numpy()
+    last = ranks.max()
+    n_names = last if isinstance(last, int) else 0
+    own = n_names + np.cumsum(lacking)  # one for each item without a group, after the names
+    return pl.Series("group", np.where(lacking, own, ranks.fill_null(0).to_numpy()) - 1, dtype=pl.UInt32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,7 +11,8 @@ import polars as pl
 from dfar_toolkit.browsing.row_lookup import rows_of
 from dfar_toolkit.corpus.findings import excerpt
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.files.items import FINDINGS, code_to_label, config_options, read_manifest
+from dfar_toolkit.files.items import FINDINGS, code_to_label, config_options, part_file, read_manifest
+from dfar_toolkit.files.whole_json import whole_json
 from dfar_toolkit.tables import LEAK_KINDS, conform, empty
 
 _NEEDED: Final = ("item_id", "source", "config", "split", "group", "statement", "label", "leak_kind")
@@ -51,7 +51,11 @@ def item_files(folder: Path) -> ItemFiles:
     problems: list[str] = []
     for config, facts in manifest["configs"].items():
         for split in facts.get("splits", ()) if isinstance(facts, dict) else ():
-            file = folder / "data" / config / f"{split}.parquet"
+            try:
+                file = part_file(folder, config, str(split))
+            except TableError as error:
+                problems.append(str(error))
+                continue
             try:
                 parts.append(Part(file, config, _rows(file)))
             except (OSError, TableError, pl.exceptions.PolarsError) as error:
@@ -100,7 +104,10 @@ def _label_names(frame: pl.DataFrame, options: list[str]) -> pl.DataFrame:
 
 
 def _read(part: Part, columns: Sequence[str]) -> pl.DataFrame:
-    return pl.scan_parquet(part.file, glob=False).select(columns).collect()
+    try:
+        return pl.scan_parquet(part.file, glob=False).select(columns).collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise TableError(f"{part.file}: cannot be read ({reason(error)}). Build the folder again.") from error
 
 
 def text_columns(files: ItemFiles) -> pl.DataFrame:
@@ -136,7 +143,7 @@ def audit_rows(files: ItemFiles, ids: pl.Series) -> tuple[pl.DataFrame, tuple[st
     if (files.folder / FINDINGS).is_file():
         return _every_finding(files.folder / FINDINGS, ids)
     try:
-        found = json.loads((files.folder / "audit.json").read_text(encoding="utf-8"))
+        found = whole_json((files.folder / "audit.json").read_text(encoding="utf-8"))
         named = [(str(f["finding"]), str(e)) for f in found for e in f.get("examples") or ()]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         return pl.DataFrame(schema=schema), (f"{files.folder / 'audit.json'}: cannot be read ({reason(error)}).",)

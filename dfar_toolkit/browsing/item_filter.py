@@ -54,6 +54,7 @@ class ItemFilter:
         annotator: People who rated the item.
         apart: Pairs of people who both rated the item and gave it different values, all of the pairs.
         group: Groups of items.
+        config: Configs, each of which asks a primary question of its own.
         source: Sources.
         split: Splits.
         leak: Kinds of leak; ``none`` is no leak.
@@ -78,6 +79,7 @@ class ItemFilter:
     annotator: tuple[str, ...] = ()
     apart: tuple[tuple[str, str], ...] = ()
     group: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     leak: tuple[str, ...] = ()
@@ -231,7 +233,7 @@ def _shown(value: str) -> str:
 
 
 def _span(ends: Sequence[float | None]) -> str:
-    low, high = ends
+    low, high = (None if end is None else round(end, 3) for end in ends)  # the address has it in full
     if low is None or high is None:
         return f"at most {high:g}" if low is None else f"at least {low:g}"
     return f"{low:g} to {high:g}"
@@ -245,6 +247,7 @@ def _pairs(say: Callable[[str, str], str]) -> _Kind:
     return _Kind(lambda v: pair_text(*v), read_pair, lambda _, v: say(_shown(v[0]), _shown(v[1])))
 
 
+_SOME: Final = 0.001  # disagreement of which it is only said that there is some
 _TEXT: Final = {"text": "text has", "regex": "text matches"}
 _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "length": _LENGTHS, "disagreement": _SHARES, "probability": _SHARES,
@@ -258,6 +261,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     "annotator": _names("rated by"),
     "apart": _pairs(lambda a, b: f"{a} and {b} differ"),
     "group": _names("group"),
+    "config": _names("config"),
     "source": _names("source"),
     "split": _names("split"),
     "leak": _Kind(str, str, lambda _, v: "no leak" if v == NO_LEAK else f"leak {v}"),
@@ -271,7 +275,10 @@ _KINDS: Final[dict[str, _Kind]] = {
         lambda v: range_text(*v), lambda t: read_range(t, int, _LENGTHS), lambda _, v: f"{_span(v)} characters"
     ),
     "disagreement": _Kind(
-        lambda v: range_text(*v), lambda t: read_range(t, float, _SHARES), lambda n, v: f"{n} {_span(v)}"
+        lambda v: range_text(*v),
+        lambda t: read_range(t, float, _SHARES),
+        # Hardly any disagreement is still some.
+        lambda n, v: "people differ" if v[1] is None and 0 < v[0] <= _SOME else f"{n} {_span(v)}",
     ),
     "probability": _Kind(
         lambda v: pair_text(v[0], range_text(*v[1:])),

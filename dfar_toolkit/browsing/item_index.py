@@ -29,7 +29,7 @@ from dfar_toolkit.browsing.item_columns import (
 )
 from dfar_toolkit.browsing.rating_columns import Ratings, ratings, reason_column
 from dfar_toolkit.browsing.row_lookup import rows_of
-from dfar_toolkit.browsing.run_columns import open_runs, run_answers
+from dfar_toolkit.browsing.run_columns import ReadRun, open_runs, run_answers
 from dfar_toolkit.errors import DfarError
 from dfar_toolkit.files.items import config_options
 from dfar_toolkit.files.judgements import read_judgements
@@ -55,14 +55,25 @@ class ItemIndex:
     has_reason, flagged``; for every run r ``answer r``, ``probability r`` (of that answer), ``state r`` (right, wrong,
     unparsed, failed, missing; answered where people have no label) and ``judged bad r`` (share of judges who reject
     its reason, null where nobody judged). Safe to share between threads.
+
+    ``read_run`` reads outputs that are no parquet table of ours, such as files of other tools; None takes our own only.
+    ``notes`` say how such files were read.
     """
 
-    def __init__(self, items: Path | str, *, runs: Sequence[Path | str] = (), judgements: Path | str | None = None):
+    def __init__(
+        self,
+        items: Path | str,
+        *,
+        runs: Sequence[Path | str] = (),
+        judgements: Path | str | None = None,
+        read_run: ReadRun | None = None,
+    ):
         self.files = item_files(Path(items))
         self.raters, said = raters_of(self.files)
-        self.run_files, unread = open_runs([Path(path) for path in runs], self.files.questions)
+        opened = open_runs([Path(path) for path in runs], self.files.questions, read_run)
+        self.run_files, self.notes = opened.files, tuple(opened.notes)
         self.runs = tuple(self.run_files)
-        self._said = [*self.files.problems, *said, *unread]
+        self._said = [*self.files.problems, *said, *opened.problems]
         self._judged_at = None if judgements is None else Path(judgements)
         self._columns: dict[str, pl.Series] = {}
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
@@ -109,8 +120,8 @@ class ItemIndex:
             with self._lock_of(f"part {part}"):
                 if name not in self._columns:
                     self._columns |= {column.name: column for column in self._read(part).get_columns()}
-                found = self._columns[name]
-        return found
+                found = self._columns.get(name)
+        return self.column(name) if found is None else found  # flags may have changed since
 
     def holds(self, names: Sequence[str]) -> bool:
         """Whether these columns have been read already."""
@@ -176,9 +187,12 @@ class ItemIndex:
                     self._kept.move_to_end(key)
                     found: Found = self._kept[key]
                     return found
+                flagged = self._flagged
             made = make()
             with self._lock:
                 self._said += says(made) if says else ()
+                if not isinstance(key, str) and flagged is not self._flagged:
+                    return made  # it may be about flags of before
                 self._kept[key] = made
                 passing = [k for k in self._kept if not isinstance(k, str)]
                 for old in passing[: max(0, len(passing) - _KEPT)]:

@@ -7,7 +7,7 @@ run has such rows), with the lowest sample, to the primary question of the item.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,26 +39,47 @@ class RunFile(NamedTuple):
         return (pl.DataFrame() if self.frame is None else self.frame).lazy()
 
 
-def open_runs(paths: Iterable[Path], questions: pl.DataFrame) -> tuple[dict[str, RunFile], list[str]]:
+class RunRead(NamedTuple):
+    """The table outputs of a file, what is wrong with it, and how it was read."""
+
+    frame: pl.DataFrame
+    problems: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+ReadRun = Callable[[Path], RunRead]
+
+
+class OpenedRuns(NamedTuple):
+    """The file of every run, why others could not be read, and how files of other tools were read."""
+
+    files: dict[str, RunFile]
+    problems: list[str]
+    notes: list[str]
+
+
+def open_runs(paths: Iterable[Path], questions: pl.DataFrame, read: ReadRun | None = None) -> OpenedRuns:
     """The file of every run that can be read, and why the others cannot.
 
     A parquet file with all columns of the table outputs in their types is taken as it is; any other is read and
-    checked as a whole.
+    checked as a whole, by ``read`` where it is given.
     """
     runs: dict[str, RunFile] = {}
     problems: list[str] = []
+    notes: list[str] = []
     for path in paths:
         try:
-            file = _opened(path, questions)
+            file, told = _opened(path, questions, read)
             names = _names(file)
         except (DfarError, OSError, pl.exceptions.PolarsError) as error:
             problems.append(str(error) if isinstance(error, DfarError) else f"{path}: {reason(error)}")
             continue
         twice = [name for name in names if name in runs]
         problems += [f"{path}: the run {n!r} was read from {runs[n].path} already; left out." for n in twice]
-        problems += [] if names else [f"{path}: holds no rows."]
+        problems += [*told.problems] if names else [f"{path}: holds no rows."]
+        notes += told.notes
         runs |= {name: file for name in names if name not in runs}
-    return runs, problems
+    return OpenedRuns(runs, problems, notes)
 
 
 def _names(file: RunFile) -> list[str]:
@@ -73,14 +94,15 @@ def _names(file: RunFile) -> list[str]:
     return found
 
 
-def _opened(path: Path, questions: pl.DataFrame) -> RunFile:
+def _opened(path: Path, questions: pl.DataFrame, read: ReadRun | None) -> tuple[RunFile, RunRead]:
     refuse_unfinished(path)
     file = path / "outputs.parquet" if path.is_dir() else path
     if file.suffix == ".parquet" and file.is_file():
         schema = pl.scan_parquet(file, glob=False).collect_schema()
         if all(schema.get(name) == column.dtype for name, column in TABLES["outputs"].columns().items()):
-            return RunFile(path, file, None)
-    return RunFile(path, None, read_outputs(path, questions=questions))
+            return RunFile(path, file, None), RunRead(pl.DataFrame())
+    found = RunRead(read_outputs(path, questions=questions)) if read is None else read(path)
+    return RunFile(path, None, found.frame), found
 
 
 class RunAnswers(NamedTuple):

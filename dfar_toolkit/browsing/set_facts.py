@@ -6,11 +6,11 @@ Only the small JSON files are read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from dfar_toolkit.browsing.item_columns import ItemFiles, reason
+from dfar_toolkit.files.whole_json import whole_json
 
 _SEVERITIES: Final = ("fail", "warn", "info")
 Row = dict[str, Any]
@@ -122,7 +122,7 @@ def _rank(row: Row) -> int:
 def _rows(files: ItemFiles, name: str) -> Listed:
     path = files.folder / name
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = whole_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Listed([], f"There is no {name}; it is written by dfar build.")
     except (OSError, ValueError, RecursionError) as error:

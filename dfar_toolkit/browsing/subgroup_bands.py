@@ -99,7 +99,7 @@ def _bands(about: str, cells: Codes, values: npt.NDArray[Any], words: list[str])
 
 
 def _band_words(about: str, said: str, ends: tuple[float, float]) -> str:
-    low, high = ends
+    low, high = (round(end, 3) for end in ends)
     span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return f"{span} characters" if about == "length" else f"{said} (disagreement {span})"
 

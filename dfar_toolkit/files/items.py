@@ -18,6 +18,7 @@ import polars as pl
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.digest import file_digest
 from dfar_toolkit.files.swap import MANIFEST, is_ours, settle
+from dfar_toolkit.files.whole_json import whole_json
 from dfar_toolkit.tables import conform, primary_questions
 
 FORMAT: Final = "dfar-items"
@@ -146,7 +147,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise TableError(f"{folder}: wanted an items folder, found no {MANIFEST}. Write one with `dfar build`.")
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = whole_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise TableError(f"{path}: not valid JSON ({error}). Build the folder again.") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
@@ -179,7 +180,7 @@ def read_items(folder: Path | str, *, verify: bool = True) -> ItemsFolder:
     tables = {name: conform(pl.read_parquet(folder / f"{name}.parquet"), name, where=name) for name in LONG_TABLES}
     options = config_options(tables["questions"])
     parts = [
-        pl.read_parquet(folder / "data" / config / f"{split}.parquet").with_columns(code_to_label(options[config]))
+        pl.read_parquet(part_file(folder, config, split)).with_columns(code_to_label(options[config]))
         for config, facts in manifest["configs"].items()
         for split in facts["splits"]
     ]
@@ -191,6 +192,22 @@ def read_items(folder: Path | str, *, verify: bool = True) -> ItemsFolder:
         agreement=_read_json_list(folder / "agreement.json"),
         **tables,
     )
+
+
+def part_file(folder: Path, config: str, split: str) -> Path:
+    """The file of a split, whatever a manifest calls it.
+
+    Raises:
+        TableError: The names lead out of their folder.
+
+    Example:
+        >>> part_file(Path("items"), "default", "test").as_posix()
+        'items/data/default/test.parquet'
+    """
+    for name in (config, split):
+        if not name.strip(".") or set("/\\\0") & set(name):
+            raise TableError(f"{folder / MANIFEST}: {name!r} cannot be the name of a config or a split.")
+    return folder / "data" / config / f"{split}.parquet"
 
 
 def read_previous_card(folder: Path) -> str | None:
@@ -207,7 +224,7 @@ def read_previous_card(folder: Path) -> str | None:
 
 def _read_json_list(path: Path) -> list[dict[str, Any]]:
     try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = whole_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: cannot be read ({error}). Build the folder again.") from error
     return rows

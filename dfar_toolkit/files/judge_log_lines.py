@@ -188,6 +188,8 @@ class AppendedLines:
                 "content); restore the file, or remove this line: answers are changed by giving them again."
             )
         row = json.loads(body)
+        if not isinstance(row.get("key"), str):
+            raise TableError(f"{self.path}: line {number} is none of ours: it has no key; remove it.")
         if row["key"] not in self._keys:
             self._keys[row["key"]] = len(self._rows)
             self._rows.append(row)
@@ -229,6 +231,8 @@ def rows_by_person(folder: Path, person: str) -> tuple[dict[str, list[dict[str, 
     for path in sorted(folder.glob("*.jsonl")):
         lines = AppendedLines(path)
         for row in lines.rows():
+            if not isinstance(row.get(person), str):
+                raise TableError(f'{path}: the line of key "{row["key"][:60]}" does not say whose it is; remove it.')
             if path.name != file_of(row[person]):
                 mixed.add(row[person])
             found.setdefault(row[person], {}).setdefault(row["key"], row)

@@ -117,7 +117,15 @@ class SlicesLog:
 
 
 def _slice(row: Mapping[str, Any]) -> SavedSlice:
-    return SavedSlice(row["name"], row["filter"], row["person"], row.get("data", ""), row["key"], row["at"])
+    query = row.get("filter")
+    texts = {
+        name: value if isinstance(value, str) else [str(one) for one in value]
+        for name, value in (query if isinstance(query, dict) else {}).items()
+        if isinstance(value, str | list)
+    }  # others are none that a filter has
+    return SavedSlice(
+        str(row.get("name", "")), texts, row["person"], str(row.get("data", "")), row["key"], str(row.get("at", ""))
+    )
 
 
 def _standing(rows: Iterable[Mapping[str, Any]]) -> list[SavedSlice]:

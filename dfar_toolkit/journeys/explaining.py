@@ -27,12 +27,12 @@ from dfar_toolkit.runners.answers import Reading, says_of
 from dfar_toolkit.runners.rationales.explained_table import explained_table
 from dfar_toolkit.runners.rationales.explaining import HUMAN, Explaining
 from dfar_toolkit.runners.rationales.human_words import human_words_of
+from dfar_toolkit.runners.rationales.integral_notes import integral_notes
 from dfar_toolkit.runners.rationales.prompted import prompted_note
 from dfar_toolkit.runners.rationales.rationale import RATIONALE
 from dfar_toolkit.runners.rationales.unit import explained
 
 _PROMPTED = "prompted_"
-GAP_WARNED = 0.05  # relative completeness gap above which a warning is printed
 _LONG_WORD = 40  # characters in a row without a blank, on average over words: a script without blanks
 
 
@@ -238,11 +238,4 @@ def explained_notes(outputs: pl.DataFrame) -> list[str]:
     named = rationales.filter(pl.col("method") == HUMAN, pl.col("evidence").is_not_null())
     if without := len(named.filter(pl.col("evidence").list.len() == 0)):
         notes.append(f"{HUMAN}: in {without} of {len(named)} items most people marked no word, or not the same")
-    if "gap" in rationales.columns:
-        wide = rationales.filter(pl.col("gap") > GAP_WARNED)
-        for method, count in wide.group_by("method").len().sort("method").iter_rows():
-            notes.append(
-                f"{method}: in {count} items the scores miss their sum by more than {GAP_WARNED:.0%} (completeness); "
-                "give more --steps, or another --baseline"
-            )
-    return notes
+    return [*notes, *integral_notes(rationales)]

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from dfar_toolkit.browsing.group_codes import coded_groups
 from dfar_toolkit.browsing.item_filter import ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
 from dfar_toolkit.browsing.slice_test import slice_p_values
@@ -119,3 +120,12 @@ def test_slices_of_an_index_open_as_filters(index: ItemIndex) -> None:
         assert ItemFilter.from_query(json.loads(query))[1] == []
     with pytest.raises(ValueError, match="there is no run 'ghost'"):
         error_slices(index, "ghost")
+
+
+def test_codes_of_groups_do_not_depend_on_the_order_of_rows() -> None:
+    names = ["c", "a", "b", "a", None, "c", None]
+    codes = coded_groups(pl.Series(names, dtype=pl.String)).to_list()
+    assert codes == [2, 0, 1, 0, 3, 2, 4]
+    assert coded_groups(pl.Series(names[::-1], dtype=pl.String)).to_list() == [3, 2, 4, 0, 1, 0, 2]
+    assert coded_groups(pl.Series([], dtype=pl.String)).to_list() == []
+    assert coded_groups(pl.Series([None, None], dtype=pl.String)).to_list() == [0, 1]

@@ -115,3 +115,5 @@ def test_words_are_readable() -> None:
         "a is unparsed", "a is right and b is not", "10 to 20 characters", "disagreement at least 0.5",
         "a gives its answer a probability of at most 0.4",
     ]  # fmt: skip
+    assert ItemFilter(disagreement=(0.0001, None)).words() == ["people differ"]
+    assert ItemFilter(disagreement=(2 / 3, 1.0)).words() == ["disagreement 0.667 to 1"]

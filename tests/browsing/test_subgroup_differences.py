@@ -265,7 +265,7 @@ def test_joined_filters_let_through_what_both_do(index: ItemIndex) -> None:
 
 
 def test_groups_without_a_name_are_their_own() -> None:
-    assert coded_groups(pl.Series(["b", None, "b", None, "a"])).to_list() == [0, 1, 0, 2, 3]
+    assert coded_groups(pl.Series(["b", None, "b", None, "a"])).to_list() == [1, 2, 1, 3, 0]
     assert coded_groups(pl.Series([], dtype=pl.String)).to_list() == []
 
 

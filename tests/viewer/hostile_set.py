@@ -79,13 +79,13 @@ PAYLOADS: Final = (
     "p" + "\u0336" * 40 + "wn pwn",
     "ש-pwn-عربي 😀\u200d🏳",
     "W" * 1200 + "pwn",
+    "nul\x00pwn",
 )  # fmt: skip
 N: Final = len(PAYLOADS)
 ALL: Final = " ".join(PAYLOADS)
 LINE: Final = "long pwn " * 116_509 + "<img src=x onerror=window.pwned=99>"  # a line of a megabyte
 # A few names that hold all payloads between them, each beginning with one that would do harm at a beginning.
 NAMES: Final = tuple(" ".join(PAYLOADS[at::6]) for at in range(6))
-OPTIONS: Final = list(PAYLOADS)
 LONG_ITEM: Final = "the megabyte pwn"
 SOURCE_COLUMNS: Final = 8  # bands that make groups of raters
 STEM: Final = "run &amp; <b>pwn<|b> %26#?;'\" \u202epwn"  # the name of a file
@@ -120,18 +120,20 @@ def item_id(at: int) -> str:
     return f"{PAYLOADS[at]} #{at}" if at < N else LONG_ITEM
 
 
-def write_hostile_set(root: Path, *, foul: bool = False) -> Hostile:
+def write_hostile_set(root: Path, *, options: Sequence[str] = PAYLOADS, foul: bool = False) -> Hostile:
     """Write items, runs, judgements, marks and a round.
 
     Args:
         root: An empty folder.
+        options: Of the primary question; a few where scores are wanted, whose cost grows with them.
         foul: Names of configs and splits are hostile too; then only what does not read the set whole can show it.
     """
-    items, questions = _items(foul), _questions(foul)
+    questions = _questions(options)
+    items = _items(options, foul=foul)
     folder = root / f"items {STEM}"
     folder.mkdir(parents=True)
     long_tables = {
-        "annotations": _annotations(), "raters": _raters(), "questions": questions,
+        "annotations": _annotations(options), "raters": _raters(), "questions": questions,
         "targets": conform(items.select("item_id", pl.lit(NAMES[0]).alias("question"), "label", "label_counts",
                                         pl.lit(3).alias("n_ratings"), pl.lit(PAYLOADS[0]).alias("method")), "targets"),
     }  # fmt: skip
@@ -141,50 +143,50 @@ def write_hostile_set(root: Path, *, foul: bool = False) -> Hostile:
     pl.DataFrame({"finding": [payload(k + 3) for k in range(N)], "item_id": [item_id(k) for k in range(N)]}) \
         .write_parquet(folder / "findings.parquet")  # fmt: skip
     write_json(folder, "manifest.json", _manifest(folder, items))
-    runs = _runs(root, questions)
-    return Hostile(folder, runs, _judgements(root), _marks(root), root / "round")
+    runs = _runs(root, options, questions)
+    return Hostile(folder, runs, _judgements(root, pairs=len(options) == N), _marks(root, options), root / "round")
 
 
-def _questions(foul: bool) -> pl.DataFrame:
+def _questions(options: Sequence[str]) -> pl.DataFrame:
     rows = [
-        {"question": NAMES[0], "kind": "nominal", "options": OPTIONS, "wording": ALL},
-        {"question": payload(22), "kind": "nominal", "options": OPTIONS, "wording": payload(2)},
+        {"question": NAMES[0], "kind": "nominal", "options": list(options), "wording": ALL},
+        {"question": payload(22), "kind": "nominal", "options": list(options), "wording": payload(2)},
     ]
     return conform(pl.DataFrame(rows).with_columns(pl.lit(ALL).alias("note")), "questions")
 
 
-def _items(foul: bool) -> pl.DataFrame:
-    rows = [_item(k, foul) for k in range(N + 1)]
+def _items(options: Sequence[str], *, foul: bool) -> pl.DataFrame:
+    rows = [_item(k, options, foul=foul) for k in range(N + 1)]
     frame = pl.DataFrame(rows, schema_overrides={"leak_kind": pl.String, "leak_of": pl.List(pl.String)})
     if not foul:
         return conform(frame.sort("split", "item_id", descending=[True, False]), "items")
     return frame.with_columns(pl.lit("{}").alias("extra"))
 
 
-def _item(k: int, foul: bool) -> dict[str, Any]:
+def _item(k: int, options: Sequence[str], *, foul: bool) -> dict[str, Any]:
     split = ("train", "test")[k % 2]
     foul_split = "<img src=x onerror=window.pwned=30>" if k % 2 else "' onmouseover='pwn"
-    counts = [0] * N
+    counts = [0] * len(options)
     for j in range(3):
-        counts[(k + j // 2) % N] += 1
+        counts[(k + j // 2) % len(options)] += 1
     return {
         "item_id": item_id(k), "source": payload(k + 7), "split": foul_split if foul else split,
         "config": "<b>pwn&amp;" if foul and k % 3 else "default",
         "group": f"{payload(k // 2 + 11)} {k // 2}", "statement": LINE if k == N else PAYLOADS[k],
         "context": [{"field": payload(k + 1 + j), "role": payload(k + 2 + j), "text": payload(k + 5 + j)}
                     for j in range(2)],
-        "option_texts": [payload(k + j) for j in range(N)], "label": payload(k), "label_counts": counts,
-        "label_probs": [c / 3 for c in counts], "reasons": [], "text_key": f"{k:016d}",
+        "option_texts": [payload(k + j) for j in range(len(options))], "label": options[k % len(options)],
+        "label_counts": counts, "label_probs": [c / 3 for c in counts], "reasons": [], "text_key": f"{k:016d}",
         "leak_kind": ("exact", "near", None)[k % 3], "leak_against": payload(k + 4) if k % 3 < 2 else None,
         "leak_of": [item_id((k + 1) % N), payload(k + 6)] if k % 3 < 2 else None,
     }  # fmt: skip
 
 
-def _annotations() -> pl.DataFrame:
+def _annotations(options: Sequence[str]) -> pl.DataFrame:
     rows = [
         {
             "item_id": item_id(k), "annotator_id": payload(k + j), "question": NAMES[0],
-            "rating_id": f"{payload(k)}#{k}.{j}", "value": payload(k + j // 2),
+            "rating_id": f"{payload(k)}#{k}.{j}", "value": options[(k + j // 2) % len(options)],
             "reason": LINE if k == N and not j else payload(k + 9 + j), "foil": payload(k + 2),
             "evidence": [{"field": "statement", "start": 0, "end": 3, "set": 0}] if j == 0 else None,
             "at": payload(k + 3), "comment": payload(k + 8),
@@ -242,66 +244,71 @@ def _manifest(folder: Path, items: pl.DataFrame) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _runs(root: Path, questions: pl.DataFrame) -> tuple[Path, ...]:
+def _runs(root: Path, options: Sequence[str], questions: pl.DataFrame) -> tuple[Path, ...]:
     """A run with everything, one whose name is that of its file, and a file that cannot be read."""
     rich = root / f"rich {STEM}"
     rich.mkdir()
-    rows = [row for run in NAMES[1:3] for k in range(N + 1) for row in _rows(run, k)]
+    rows = [row for run in NAMES[1:3] for k in range(N + 1) for row in _rows(run, k, options)]
     frame = pl.DataFrame(rows, infer_schema_length=None)
     outputs_of(frame, rich, rich.name, questions=questions).write_parquet(rich / "outputs.parquet")
     write_json(rich, "run.json", {"format": "dfar-run", "format_version": 1, "model": ALL, "settings": {ALL: ALL}})
     plain = root / f"plain {STEM}.jsonl"
-    shown = [{"item_id": item_id(k), "label": payload(k + k % 2), "reason": payload(k), "temperature": 0.5,
-              payload(k % 3): payload(k)} for k in range(N)]  # fmt: skip
+    shown = [{"item_id": item_id(k), "label": options[(k + k % 2) % len(options)], "reason": payload(k),
+              "temperature": 0.5, payload(k % 3): payload(k)} for k in range(N)]  # fmt: skip
     plain.write_text("".join(json.dumps(row) + "\n" for row in shown), encoding="utf-8")
     broken = root / f"broken {STEM}.jsonl"
     broken.write_text(json.dumps({"item_id": ALL, ALL: ALL}) + "\n", encoding="utf-8")
     return rich, plain, broken
 
 
-def _rows(run: str, k: int) -> list[dict[str, Any]]:
+def _rows(run: str, k: int, options: Sequence[str]) -> list[dict[str, Any]]:
     """What a run says of an item: its answer, and of every kind of row that a file may hold beside it."""
-    answer = payload(k + (k + len(run)) % 2)
+    said = options[k % len(options) :] + options[: k % len(options)]
+    answer = said[(k // 2 + NAMES.index(run)) % 2]
+    probs = [0.6 if option == answer else 0.4 / (len(options) - 1) for option in options]
     first = {
         "run_id": run, "item_id": item_id(k), "question": NAMES[0], "sample": 0, "annotator_id": "", "method": "",
         "condition": "full", "operator": "", "k": -1, "draw": 0, "label": answer, "reason": payload(k + 3),
-        "label_probs": [0.6 if o == answer else 0.4 / (N - 1) for o in OPTIONS], "raw": LINE if k == N else payload(k),
-        "error": None, "word_scores": None, "words": None, "evidence": None, "share": None, "shares": None,
-        "n_removed": None, "options": OPTIONS, "finish": payload(k + 4), "made by": payload(k + 5),
+        "label_probs": probs, "raw": LINE if k == N else payload(k), "error": None,
+        "word_scores": None, "words": None, "evidence": None, "share": None, "shares": None,
+        "n_removed": None, "options": list(options), "finish": payload(k + 4), "made by": payload(k + 5),
         payload(3): payload(k),
     }  # fmt: skip
     if k % 7 == 1:
         first |= {"label": None, "label_probs": None, "error": payload(k)}
     made = [
-        first, {**first, "sample": 1, "label": payload(k + 8)},
-        {**first, "annotator_id": payload(k), "label": payload(k + 1)},
+        first, {**first, "sample": 1, "label": said[3]},
+        {**first, "annotator_id": payload(k), "label": said[1]},
         {**first, "question": payload(22), "reason": payload(k + 2)},
         {**first, "condition": f"test {payload(k)}", "method": payload(k + 1), "reason": payload(k + 2)},
     ]  # fmt: skip
     if k < N and run == NAMES[1]:
-        made += [row for at in (3, 4) for row in _explained(first, k, NAMES[at])]
+        made += [row for at in (3, 4) for row in _explained(first, k, NAMES[at], said)]
     return made
 
 
-def _explained(first: dict[str, Any], k: int, method: str) -> list[dict[str, Any]]:
+def _explained(first: dict[str, Any], k: int, method: str, said: Sequence[str]) -> list[dict[str, Any]]:
     text = PAYLOADS[k]
     words = [{"field": "statement", "start": a, "end": min(a + 3, len(text))} for a in range(0, min(len(text), 12), 3)]
     words += [{"field": payload(k + 1), "start": 0, "end": 2}]
-    own = {**first, "method": method, "error": None, "label": first["label"] or payload(k)}
+    own = {**first, "method": method, "error": None, "label": first["label"] or said[0]}
     return [
         {**own, "condition": "rationale", "word_scores": [float(n % 3) - 0.5 for n in range(len(words))],
          "words": words, "evidence": words[:1] and [{**words[0], "set": 0}]},
         {**own, "condition": "without_top", "operator": payload(5), "k": 1, "share": 0.5, "shares": [0.5],
-         "n_removed": 1, "label": payload(k + 1)},
+         "n_removed": 1, "label": said[1]},
         {**own, "condition": "only_top", "operator": payload(5), "k": 1, "share": 0.5, "shares": [0.5],
-         "n_removed": 1, "label": payload(k + 2)},
+         "n_removed": 1, "label": said[2]},
     ]  # fmt: skip
 
 
-def _judgements(root: Path) -> Path:
+def _judgements(root: Path, *, pairs: bool) -> Path:
+    """Verdicts on reasons of a run and of people; pairs of reasons too, which cannot be scored together with these."""
     rows = [
-        {"judge_id": payload(k + j), "run_id": run, "item_id": item_id(k), "output_id": output, "question": payload(31),
-         "other_output_id": payload(k + 3) if j == 2 else "", "value": ("good", "bad", payload(k + 4))[j],
+        {"judge_id": payload(k + j), "run_id": run, "item_id": item_id(k), "output_id": output,
+         "question": payload(31),
+         "other_output_id": payload(k + 3) if pairs and j == 2 else "",
+         "value": ("good", "bad", payload(k + 4) if pairs else "bad")[j],
          "error_type": payload(k + 5), "note": payload(k + 6)}
         for k in range(N) for j in range(3)
         for run, output in ((NAMES[1], f"{NAMES[1]}/{item_id(k)}/{NAMES[0]}/0"),
@@ -312,14 +319,14 @@ def _judgements(root: Path) -> Path:
     return path
 
 
-def _marks(root: Path) -> Path:
+def _marks(root: Path, options: Sequence[str]) -> Path:
     folder = root / f"marks {STEM}"
     for k in range(N):
         log = FlagsLog(folder, payload(k + 1)[:150])
         output = f"human/{payload(k)}#{k}.0" if k % 2 else payload(k + 5)
         log.add(Mark(item_id(k), "" if k % 3 else output, flag=payload(k + 2), comment=payload(k)))
         if k % 3 == 0:
-            query: dict[str, Sequence[str]] = {"gold": [payload(k)], "source": [payload(k + 8)]}
+            query: dict[str, Sequence[str]] = {"gold": [options[k % len(options)]], "source": [payload(k + 8)]}
             SlicesLog(folder, payload(k)[:150]).add(SavedSlice(payload(k)[:190], query))
     return folder
 

@@ -10,13 +10,13 @@ from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
 CANARY: Final = re.compile(r"pwn", re.IGNORECASE)  # in every hostile text
-_TAGS: Final = frozenset(
-    "a article aside b bdi caption code dd del details div dl dt em h1 h2 h3 h4 header i ins kbd li mark nav ol p pre "
-    "q section small span strong sub summary sup table tbody td tfoot th thead tr ul".split()
+_TAGS: Final = re.compile(
+    "a|article|aside|b|bdi|caption|code|dd|del|details|div|dl|dt|em|h[1-4]|header|i|ins|kbd|li|mark|nav|ol|p|pre|q|"
+    "section|small|span|strong|sub|summary|sup|table|tbody|td|tfoot|th|thead|tr|ul"
 )
 _PLAIN: Final = frozenset(("title", "aria-label"))  # attributes that may hold text of the data, which is never read
 _ATTRIBUTES: Final = re.compile(
-    r"class|style|href|title|dir|role|open|lang|scope|colspan|rowspan|datetime|aria-[a-z]+|data-[a-z]+"
+    r"class|style|href|title|dir|role|open|lang|value|scope|colspan|rowspan|datetime|aria-[a-z]+|data-[a-z]+"
 )
 _HREF: Final = re.compile(r"(\./|[a-z]*)(\?[A-Za-z0-9_.~%+=&*-]*)?")
 _STYLE: Final = re.compile(r"[a-z0-9 :;,.%()#-]*", re.IGNORECASE)
@@ -25,7 +25,9 @@ _FUNCTIONS: Final = {"var", "color-mix", "rgb", "rgba", "calc"}
 _AS_IT_IS: Final = ("text.body", "code.code_text", "text_input.default", "text_area.default", "text_input.value")
 _UNSEEN: Final = ("id", "key", "form_id", "url", "element_id")
 # What Markdown, HTML, LaTeX, colours, icons and mentions begin with, where no backslash stands before it.
-_MARKUP: Final = re.compile(r"[`*_{}\[\]()<>#|~$&@]|://|www\.|:[a-z0-9_+/-]+:", re.IGNORECASE)
+_MARKUP: Final = re.compile(r"[`*_{}\[\]()<>#|~$&@]|:[a-z0-9_+/-]+:", re.IGNORECASE)
+# What is made a link or a picture after that, backslashes or not.
+_MADE_LATER: Final = re.compile(r"https?://|www\.|@[\w-]|:streamlit:", re.IGNORECASE)
 
 
 class Sink(NamedTuple):
@@ -92,7 +94,7 @@ class PageHtml(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._end_text()
-        if tag not in _TAGS:
+        if not _TAGS.fullmatch(tag):
             self.wrong.append(f"<{tag}>")
         classes = (dict(attrs).get("class") or "").split()
         self._open.append(tag)
@@ -145,8 +147,9 @@ def wrong_with(sinks: list[Sink]) -> list[str]:
         elif "data:image/svg+xml;base64," in text:
             wrong += _wrong_with_drawing(text)
         elif CANARY.search(text) and place not in _AS_IT_IS and place.partition(".")[2] not in _UNSEEN:
-            left = re.sub(r"\\.", "", text, flags=re.DOTALL)
-            wrong += [f"{place}: {found!r} in {text[:200]!r}" for found in _MARKUP.findall(left)[:1]]
+            left, read = re.sub(r"\\.", "", text, flags=re.DOTALL), re.sub(r"\\(.)", r"\1", text)
+            found = _MARKUP.findall(left) + _MADE_LATER.findall(read)
+            wrong += [f"{place}: {found[0]!r} in {text[:200]!r}"] if found else []
     return wrong
 
 

@@ -32,6 +32,8 @@ def show_page(
 
     patch.setattr(sys, "argv", ["app.py", *map(str, argv)])
     patch.setenv("DFAR_VIEWER_SERVED", "8501")  # by our own server: what streamlit run starts is never written to
+    # Streamlit looks through every installed package for components each time it starts; there are none of ours.
+    patch.setattr("streamlit.components.v2.manifest_scanner.scan_component_manifests", list)
     script = "app.py" if page == "app" else f"views/{page}.py"
     test = AppTest.from_file(str(files("dfar_toolkit._viewer") / script), default_timeout=60)
     for name, value in (query or {}).items():

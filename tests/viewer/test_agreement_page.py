@@ -14,6 +14,7 @@ import pytest
 from browsed_folder import OPTIONS, write_folder
 from shown_page import STREAMLIT_WARNINGS, html_of, links_of, query_of, show_page, words_of
 
+from dfar_toolkit._viewer.markup import rendered
 from dfar_toolkit.agreement import group_agreement, krippendorff_alpha, rater_matrix, value_agreement
 from dfar_toolkit.agreement.value_confusion import value_confusion
 from dfar_toolkit.browsing import who_agrees
@@ -133,3 +134,11 @@ def test_missing_files_and_repeats_are_said(demo: Path, tmp_path: Path, monkeypa
     (folder / "annotations.parquet").write_bytes(b"nothing")
     words = words_of(show_page(monkeypatch, "agreement", [folder]))
     assert "annotations.parquet: cannot be read" in words
+
+
+def test_values_that_one_person_may_give_together_are_not_called_ratings() -> None:
+    head = {"question": "nli", "n": 1891, "n_unknown": 0, "configs": [], "problems": ()}
+    assert "1,891 values given by known people" in rendered("agreement.jinja", {**head, "several": True})
+    assert "1,891 ratings of known people" in rendered("agreement.jinja", {**head, "several": False})
+    told = rendered("agreement_refused.jinja", {"refused": "Several.", "several": True})
+    assert "Above, each value is a question of its own" in told

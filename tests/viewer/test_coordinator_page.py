@@ -60,6 +60,8 @@ def test_the_standing_of_a_round(monkeypatch: pytest.MonkeyPatch, demo: Path, tm
     assert any(row.startswith("all percent agreement 0.") for row in rows)
     assert "reasons_per_judge is set" in words_of(page)
     assert f"--judgements {tmp_path} --protocol {tmp_path}" in words_of(page)
+    again = [*argv, demo / "runs" / "label-only.jsonl"]  # scoring takes one outputs file: a command for each
+    assert html_of(show_page(monkeypatch, "coordinator", again)).count("dfar score /") == 2
     assert len(page.get("download_button")) == 2
     shown = session_answer(opened, "eve")
     again = rows_of(show_page(monkeypatch, "coordinator", argv))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import shutil
 from pathlib import Path
 
@@ -109,3 +110,30 @@ def test_many_items_are_scored_when_asked_for(demo: Path, monkeypatch: pytest.Mo
     assert query_of(links_of(test)["Compute metrics"])["compute"] == ["yes"]
     asked = show_page(monkeypatch, "runs", [demo / "items", run], {"compute": "yes"})
     assert "Metrics beside people and baselines" in words_of(asked)
+
+
+def test_a_run_of_another_split_is_said_to_lack_outputs(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in (demo / "runs" / "with-reasons.jsonl").read_text("utf-8").splitlines()]
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(json.dumps({**row, "run_id": "few"}) + "\n" for row in rows[:40]), encoding="utf-8")
+    words = words_of(show_page(monkeypatch, "runs", [demo / "items", demo / "runs" / "with-reasons.jsonl", few]))
+    found = score_run(few, items=demo / "items", parts=["labels"]).filter(metric="missing_outputs", subset="all")
+    assert "an item without an output counts as wrong" in words
+    assert f"few {found['value'][0]:.0f} without one" in words
+
+
+def test_judgements_that_cannot_be_scored_leave_the_scores(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = (demo / "judgements.csv").read_text(encoding="utf-8").splitlines()
+    head = two[0].split(",")
+    assert "question" not in head
+    rows = [f"{two[0]},question", *(f"{line},{'fit' if n % 2 else 'style'}" for n, line in enumerate(two[1:]))]
+    (tmp_path / "two.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    run = demo / "runs" / "with-reasons.jsonl"
+    test = show_page(monkeypatch, "runs", ["--judgements", tmp_path / "two.csv", demo / "items", run])
+    assert len(test.error) == 1
+    assert "question" in test.error[0].value
+    assert "0.793" in words_of(test)

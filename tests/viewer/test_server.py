@@ -64,6 +64,9 @@ def guarded(ways: Doors) -> Application:
         ("/", {"host": "localhost@evil.example"}, "GET", 403),
         ("/", {"host": "localhost; script-src *"}, "GET", 403),
         ("/", {"host": "[::1"}, "GET", 403),
+        ("/", {"host": "localhost.:8501"}, "GET", 200),
+        ("/", {"host": "localhost:evil"}, "GET", 403),
+        ("/", {"host": "127.0.0.1:99999"}, "GET", 403),
         ("/", {"host": ""}, "GET", 403),
         ("/", {"origin": "http://127.0.0.1:8501"}, "GET", 200),
         ("/", {"origin": "http://127.0.0.1:9000"}, "GET", 403),
@@ -160,6 +163,9 @@ def test_a_token_becomes_a_cookie_and_leaves_the_address() -> None:
     inside = cookie_of(first)
     assert ask(app, "/items", inside).status == 200
     assert ask(app, "/items", {"cookie": f"a=1; {inside['cookie']}; b=2"}).status == 200
+    # Browsers send the cookies of other programs on this machine too.
+    for others in ("k{}=1; ", '"; ', 'a="x; ', "[]; =; ", "\x01=é; "):
+        assert ask(app, "/items", {"cookie": f"{others}{inside['cookie']}"}).status == 200
     own = {"origin": "http://127.0.0.1:8501", **inside}
     assert ask(app, "/_stcore/stream", own, kind="websocket").status == 101
     for wrong in ("c=", "c=x", f"c={SECRET}", f"d{inside['cookie'][1:]}", inside["cookie"][:-1]):

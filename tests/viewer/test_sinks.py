@@ -10,7 +10,7 @@ from dfar_toolkit._viewer.sinks import label
 
 
 def test_labels_of_widgets_are_escaped() -> None:
-    assert label("![x](http://a.b/c)\n:red[*y*]") == r"\!\[x\]\(http\:\/\/a\.b\/c\) \:red\[\*y\*\]"
+    assert label("![x](http://a.b/c)\n:red[*y*]") == "\\!\\[x\\]\\(http\u2060\\:\\/\\/a\\.b\\/c\\) \\:red\\[\\*y\\*\\]"
 
 
 @pytest.mark.parametrize("text", ['<img src=x onerror="a()">', "\" onmouseover='a()'", "{{ 7 * 7 }}"])

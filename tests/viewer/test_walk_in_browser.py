@@ -148,6 +148,26 @@ def test_an_item_within_its_filter(address: str, page: Any) -> None:
     assert query(page)["differs"] == ["label-only"]
 
 
+@pytest.mark.parametrize("width", [1300, 360])
+def test_the_navigation_takes_the_mouse(address: str, browser: Any, width: int) -> None:
+    # Streamlit's bar lies over it: a click must reach the link, and tabs and history tell the pages apart.
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    page.goto(f"{address}/")
+    page.locator(".d-tile").first.wait_for(timeout=60_000)
+    settled(page)
+    for name in ("Items", "Errors", "Export", "Overview"):
+        page.locator(".d-nav a", has_text=name).click(timeout=5_000)
+        page.locator(".d-nav a[aria-current]", has_text=name).wait_for()
+        settled(page)
+        assert page.title() == f"{name} · DFAR"
+    page.goto(f"{address}/item?id=everyday:test:s035")
+    page.locator(".i-item").wait_for(timeout=60_000)
+    settled(page)
+    assert page.title() == "everyday:test:s035 · DFAR"
+    context.close()
+
+
 def test_a_cell_of_the_confusion_opens_its_items(address: str, page: Any) -> None:
     page.goto(f"{address}/errors?run=label-only")
     cell = page.locator("a.d-go[href*='prediction=label-only'][href*='gold=']").first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, get_args
 
 import streamlit as st
@@ -14,6 +15,7 @@ from dfar_toolkit.agreement.raters.rater_matrix import Pairwise
 from dfar_toolkit.browsing import who_agrees
 from dfar_toolkit.browsing.item_filter import ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
+from dfar_toolkit.browsing.one_question import within_config
 from dfar_toolkit.browsing.paging import found_rows, page
 from dfar_toolkit.browsing.rated_question import item_votes, rated_configs, rated_question, rater_columns
 from dfar_toolkit.browsing.set_facts import Row, agreement_rows
@@ -64,9 +66,14 @@ def show_statistics(index: ItemIndex, config: str) -> None:
     show("agreement_statistics.jinja", values)
 
 
-def show_disputed(index: ItemIndex) -> None:
+def within(index: ItemIndex, config: str) -> ItemFilter:
+    """The items that the question is about, all where the set asks one question only."""
+    return within_config(config if len(rated_configs(index)) > 1 else "")
+
+
+def show_disputed(index: ItemIndex, config: str) -> None:
     """The items over which people part most."""
-    wanted = ItemFilter(disagreement=(0.0001, None))
+    wanted = replace(within(index, config), disagreement=(0.0001, None))
     found = found_rows(index, wanted, order="-disagreement")
     rows = page(index, found, 0, ["item_id", "statement", "label", "disagreement", "n_ratings"], size=_DISPUTED)
     votes = item_votes(index, rows["row"].to_list())
@@ -89,6 +96,7 @@ def show_raters(index: ItemIndex, config: str) -> None:
     rater = parameter("rater")
     found = matrix_of_raters(index, config, statistic=shown, number=max(0, number - 1), rater=rater)
     chosen = rater if rater in dict(found.raters) else ""
+    asked = within(index, config)
     first, last = found.first + 1, found.first + len(found.raters)
     turns = [
         ("previous", here(raters=str(found.first // RATERS_SHOWN)) if found.first else ""),
@@ -100,9 +108,9 @@ def show_raters(index: ItemIndex, config: str) -> None:
         "kinds": [(words, here(shown="" if kind == "kappa" else kind), kind == shown)
                   for kind, words in _SHOWN.items()],
         "turns": turns if not chosen else [], "whole": here(rater="", raters=""), "unknown": bool(rater) and not chosen,
-        "rated": {name: link("items", ItemFilter(annotator=(name,))) for name, _ in found.raters},
+        "rated": {name: link("items", replace(asked, annotator=(name,))) for name, _ in found.raters},
         "choose": {name: here(rater=name, raters="") for name, _ in found.raters},
-        "apart": {pair: link("items", ItemFilter(apart=(pair,))) for pair in found.cells},
+        "apart": {pair: link("items", replace(asked, apart=(pair,))) for pair in found.cells},
         "finite": finite,
     }  # fmt: skip
     show("agreement_raters.jinja", values)
@@ -126,8 +134,11 @@ def show_values(index: ItemIndex, config: str) -> None:
     known = index.ratings().long["value"].dtype.categories.to_list()  # type: ignore[attr-defined]
     names = [name for name in known if (name, name) in cells]
     rows = sorted(by_value.table.to_dicts(), key=lambda row: known.index(str(row["category"])))
-    links = {(a, b): link("items", ItemFilter(between=((a, b),)), order="-disagreement") for a, b in cells if a != b}
-    given = {str(r["category"]): link("items", ItemFilter(given=(str(r["category"]),))) for r in rows}
+    asked = within(index, config)
+    links = {
+        (a, b): link("items", replace(asked, between=((a, b),)), order="-disagreement") for a, b in cells if a != b
+    }
+    given = {str(r["category"]): link("items", replace(asked, given=(str(r["category"]),))) for r in rows}
     values = {
         "rows": rows, "refused": by_value.refused, "names": names, "cells": cells, "links": links, "given": given,
         "together_refused": together.refused,
@@ -164,7 +175,7 @@ def show_items(index: ItemIndex, config: str) -> None:
             continue
         found = agreement_by_items(index, config, column)
         rows = [
-            {**row, "name": str(row[column]), "href": _items_of(column, str(row[column]))}
+            {**row, "name": str(row[column]), "href": _items_of(within(index, config), column, str(row[column]))}
             for row in found.table.to_dicts()[:many]
         ]
         parts.append({"column": column, "rows": rows, "refused": found.refused})
@@ -172,8 +183,8 @@ def show_items(index: ItemIndex, config: str) -> None:
         show("agreement_items.jinja", {"parts_list": parts})
 
 
-def _items_of(column: str, name: str) -> str:
-    wanted = ItemFilter(source=(name,)) if column == "source" else ItemFilter(split=(name,))
+def _items_of(asked: ItemFilter, column: str, name: str) -> str:
+    wanted = replace(asked, source=(name,)) if column == "source" else replace(asked, split=(name,))
     return link("items", wanted, order="-disagreement")
 
 
@@ -186,12 +197,12 @@ def main() -> None:
         asked = rated_question(index, config)
     others = [(name, here(config=name), name == config) for name in configs] if len(configs) > 1 else []
     question = {"question": asked.question, "n": len(asked.ratings), "n_unknown": asked.n_unknown, "configs": others}
-    show("agreement.jinja", {**question, "problems": index.problems})
+    show("agreement.jinja", {**question, "several": asked.kind == "set", "problems": index.problems})
     with st.spinner("Computing agreement …"):
         show_statistics(index, config)
-    show_disputed(index)
+    show_disputed(index, config)
     if asked.refused:
-        show("agreement_refused.jinja", {"refused": asked.refused})
+        show("agreement_refused.jinja", {"refused": asked.refused, "several": asked.kind == "set"})
         return
     large = len(asked.ratings) > who_agrees.MANY
     parts: dict[str, Callable[[ItemIndex, str], None]] = {

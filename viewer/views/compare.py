@@ -15,11 +15,14 @@ from dfar_toolkit._viewer.addresses import link, parameter
 from dfar_toolkit._viewer.markup import show
 from dfar_toolkit._viewer.scored import comparison, items_source, judged_source, key, source
 from dfar_toolkit._viewer.sources import opened, resolved
-from dfar_toolkit.browsing.error_table import errors_of
+from dfar_toolkit.browsing.error_table import errors_of, scored_of
 from dfar_toolkit.browsing.item_filter import ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
+from dfar_toolkit.browsing.one_question import chosen_config, within_config
 from dfar_toolkit.browsing.paging import found_rows, page
+from dfar_toolkit.browsing.rated_question import rated_configs
 from dfar_toolkit.browsing.reasons_of_rows import reasons_of_rows
+from dfar_toolkit.browsing.run_standing import answered_splits
 from dfar_toolkit.browsing.slow_results import slow_results
 from dfar_toolkit.browsing.subgroup_differences import subgroup_differences
 from dfar_toolkit.errors import DfarError
@@ -42,15 +45,21 @@ def main() -> None:
         "compare_choice.jinja",
         {"a": a, "b": b, "runs": index.runs, "problems": problems, "choices": _choices(index, a, b)},
     )
-    found = _differences(index, a, b)
+    config = chosen_config(index, (a, b), parameter("config"))
+    within = within_config(config)
+    show("configs.jinja", {"configs": [
+        (name, link("compare", more={"a": a, "b": b, "config": name}), name == config)
+        for name in (rated_configs(index) if config else ())
+    ]})  # fmt: skip
+    found = _differences(index, a, b, within)
     whole = found.row(0, named=True)
-    show("compare_table.jinja", _table(index, a, b, whole))
+    show("compare_table.jinja", _table(index, a, b, whole, within))
     metrics = st.container()
     if whole["n"]:
-        show("compare_subgroups.jinja", _subgroups(index, a, b, found[1:]))
-        show("compare_examples.jinja", _examples(index, a, b, whole))
+        show("compare_subgroups.jinja", _subgroups(index, a, b, found[1:], within))
+        show("compare_examples.jinja", _examples(index, a, b, whole, within))
         with metrics:
-            show("compare_metrics.jinja", _metrics(index, a, b, whole["n"]))
+            show("compare_metrics.jinja", _metrics(index, a, b, whole["n"], config))
 
 
 def _chosen(index: ItemIndex) -> tuple[str, str, list[str]]:
@@ -69,7 +78,7 @@ def _choices(index: ItemIndex, a: str, b: str) -> dict[str, Any]:
     """Links that put another run in the place of one of the two; the other's own place swaps them."""
 
     def to(first: str, second: str) -> str:
-        return str(link("compare", more={"a": first, "b": second}))
+        return str(link("compare", more={"a": first, "b": second, "config": parameter("config")}))
 
     return {
         "first": [(run, to(run, a if run == b else b), run == a) for run in index.runs],
@@ -78,22 +87,23 @@ def _choices(index: ItemIndex, a: str, b: str) -> dict[str, Any]:
     }
 
 
-def _differences(index: ItemIndex, a: str, b: str) -> pl.DataFrame:
-    results, name = slow_results(index), ("subgroup differences", a, b)
+def _differences(index: ItemIndex, a: str, b: str, within: ItemFilter) -> pl.DataFrame:
+    results, name = slow_results(index), ("subgroup differences", a, b, within)
     if results.knows(name):
         return results.get(name, pl.DataFrame)
     with st.spinner("Comparing the two runs, item by item"):
-        return results.get(name, lambda: subgroup_differences(index, a, b))
+        return results.get(name, lambda: subgroup_differences(index, a, b, wanted=within))
 
 
-def _table(index: ItemIndex, a: str, b: str, whole: Mapping[str, Any]) -> dict[str, Any]:
+def _table(index: ItemIndex, a: str, b: str, whole: Mapping[str, Any], within: ItemFilter) -> dict[str, Any]:
     cells = {
-        "both": ItemFilter(state=((a, "right"), (b, "right"))), "only_a": ItemFilter(beats=((a, b),)),
-        "only_b": ItemFilter(beats=((b, a),)), "neither": errors_of(index, b, ItemFilter(differs=(a,))),
+        "both": replace(within, state=((a, "right"), (b, "right"))), "only_a": replace(within, beats=((a, b),)),
+        "only_b": replace(within, beats=((b, a),)), "neither": errors_of(index, b, replace(within, differs=(a,))),
     }  # fmt: skip
     n = whole["n"]
     return {
-        "a": a, "b": b, "runs": index.runs, "whole": whole, "left_out": _left_out(index, a, b), "size": len(index),
+        "a": a, "b": b, "runs": index.runs, "whole": whole, "left_out": _left_out(index, a, b, within),
+        "size": len(found_rows(index, within)),
         "cells": {
             name: {"count": whole[name], "share": whole[name] / n if n else math.nan, "href": link("items", wanted)}
             for name, wanted in cells.items()
@@ -101,10 +111,11 @@ def _table(index: ItemIndex, a: str, b: str, whole: Mapping[str, Any]) -> dict[s
     }  # fmt: skip
 
 
-def _left_out(index: ItemIndex, a: str, b: str) -> list[tuple[str, int]]:
+def _left_out(index: ItemIndex, a: str, b: str, within: ItemFilter) -> list[tuple[str, int]]:
     """Why items are not compared, and how many."""
-    label = index.column("label").is_null()
-    one, two = ((index.column(f"state {run}") == "missing") for run in (a, b))
+    rows = pl.Series(found_rows(index, within).rows)
+    label = index.column("label").gather(rows).is_null()
+    one, two = ((index.column(f"state {run}").gather(rows) == "missing") for run in (a, b))
     counts = {
         "without a label that runs could have right": label, f"without an output of {b}": ~label & ~one & two,
         f"without an output of {a}": ~label & one & ~two, "without an output of either": ~label & one & two,
@@ -112,16 +123,17 @@ def _left_out(index: ItemIndex, a: str, b: str) -> list[tuple[str, int]]:
     return [(words, count) for words, mask in counts.items() if (count := int(mask.sum()))]
 
 
-def _subgroups(index: ItemIndex, a: str, b: str, found: pl.DataFrame) -> dict[str, Any]:
+def _subgroups(index: ItemIndex, a: str, b: str, found: pl.DataFrame, within: ItemFilter) -> dict[str, Any]:
     by_kind, every = parameter("sort") == "kind", parameter("all") == "yes"
     ordered = (
         found if by_kind else found.sort(pl.col("value").abs(), descending=True, maintain_order=True, nulls_last=True)
     )
     rows = (ordered if every else ordered.head(_FIRST)).to_dicts()
     reach = max([_NARROWEST, *(abs(row[end]) for row in rows for end in ("value", "low", "high") if _known(row[end]))])
-    own = {"a": a, "b": b}
+    own = {"a": a, "b": b, "config": parameter("config")}
     return {
-        "a": a, "b": b, "runs": index.runs, "rows": [_subgroup(row, a, b, reach) for row in rows], "reach": reach,
+        "a": a, "b": b, "runs": index.runs, "reach": reach,
+        "rows": [_subgroup(index, row, a, b, reach, within) for row in rows],
         "by_kind": by_kind, "n": len(found), "more": len(found) > len(rows),
         "to_kind": link("compare", more={**own, "sort": "kind", "all": parameter("all")}),
         "to_size": link("compare", more={**own, "all": parameter("all")}),
@@ -133,7 +145,9 @@ def _known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _subgroup(row: dict[str, Any], a: str, b: str, reach: float) -> dict[str, Any]:
+def _subgroup(
+    index: ItemIndex, row: dict[str, Any], a: str, b: str, reach: float, within: ItemFilter
+) -> dict[str, Any]:
     """A row with its links and its place on the scale from -reach to reach, in percent."""
 
     def at(value: float) -> float:
@@ -143,17 +157,18 @@ def _subgroup(row: dict[str, Any], a: str, b: str, reach: float) -> dict[str, An
     row |= {"at": at(row["value"]), "from": at(row["low"]) if drawn else None, "to": at(row["high"]) if drawn else None}
     if row["filter"] is None:
         return row | {"href": "", "only_a_href": "", "only_b_href": ""}
-    wanted, _ = ItemFilter.from_query(json.loads(row["filter"]))
+    wanted = replace(ItemFilter.from_query(json.loads(row["filter"]))[0], config=within.config)
     return row | {
-        "href": link("items", wanted), "only_a_href": link("items", replace(wanted, beats=((a, b),))),
+        "href": link("items", scored_of(index, (a, b), wanted)),
+        "only_a_href": link("items", replace(wanted, beats=((a, b),))),
         "only_b_href": link("items", replace(wanted, beats=((b, a),))),
     }  # fmt: skip
 
 
-def _examples(index: ItemIndex, a: str, b: str, whole: Mapping[str, Any]) -> dict[str, Any]:
+def _examples(index: ItemIndex, a: str, b: str, whole: Mapping[str, Any], within: ItemFilter) -> dict[str, Any]:
     second = parameter("show") == "second"
     winner, loser = (b, a) if second else (a, b)
-    wanted = ItemFilter(beats=((winner, loser),))
+    wanted = replace(within, beats=((winner, loser),))
     found = found_rows(index, wanted)
     shown = page(
         index,
@@ -176,7 +191,7 @@ def _examples(index: ItemIndex, a: str, b: str, whole: Mapping[str, Any]) -> dic
         }
         for k, (_, item_id, statement, label, won, lost, state) in enumerate(shown.iter_rows())
     ]  # fmt: skip
-    own = {"a": a, "b": b, "sort": parameter("sort"), "all": parameter("all")}
+    own = {"a": a, "b": b, "config": parameter("config"), "sort": parameter("sort"), "all": parameter("all")}
     return {
         "a": a, "b": b, "winner": winner, "loser": loser, "runs": index.runs, "rows": rows, "n": len(found),
         "second": second, "only_a": whole["only_a"], "only_b": whole["only_b"], "items": link("items", wanted),
@@ -184,7 +199,7 @@ def _examples(index: ItemIndex, a: str, b: str, whole: Mapping[str, Any]) -> dic
     }  # fmt: skip
 
 
-def _metrics(index: ItemIndex, a: str, b: str, n_items: int) -> dict[str, Any]:
+def _metrics(index: ItemIndex, a: str, b: str, n_items: int, config: str) -> dict[str, Any]:
     """Differences of every metric that applies to both runs, over the items of the splits that they answer."""
     empty: dict[str, Any] = {
         "a": a,
@@ -195,16 +210,21 @@ def _metrics(index: ItemIndex, a: str, b: str, n_items: int) -> dict[str, Any]:
         "notes": [],
         "problem": "",
         "to_compute": "",
+        "splits": (),
     }
     asked = parameter("metrics")
     if len(index) > _AT_ONCE and not asked:
-        return empty | {"to_compute": link("compare", more={"a": a, "b": b, "metrics": "now"})}
+        return empty | {"to_compute": link("compare", more={"a": a, "b": b, "config": config, "metrics": "now"})}
     given = resolved()
+    both = [answered_splits(index, run, config=config) for run in (a, b)]
+    splits = () if both[0] == both[1] else tuple(split for split in both[0] if split in both[1])
     try:
         chosen = tuple((*key(source(index.run_files[run].path)), run) for run in (a, b))
         judged = judged_source(given)
         with st.spinner("Computing the differences of metrics"):
-            found = comparison(key(items_source(given)), chosen, None if judged is None else key(judged))
+            found = comparison(
+                key(items_source(given)), chosen, None if judged is None else key(judged), config, splits
+            )
     except (DfarError, OSError, pl.exceptions.PolarsError) as error:
         return empty | {"problem": str(error)}
     if found is None:
@@ -214,10 +234,11 @@ def _metrics(index: ItemIndex, a: str, b: str, n_items: int) -> dict[str, Any]:
     more = 0 if every else len(found.differences) - len(rows)
     if not every:  # accuracy on the very same items stands above, with its test
         rows = rows.filter((pl.col("metric") != "accuracy") | (pl.col("n") != n_items))
-    own = {"a": a, "b": b, "metrics": "all"}
+    own = {"a": a, "b": b, "config": config, "metrics": "all"}
     return empty | {
         "rows": [_metric(row, a, b) for row in rows.iter_rows(named=True)], "more": more,
         "to_more": link("compare", more=own), "primary": found.primary, "every": every,
+        "splits": splits,
         "notes": [f"{subset}: {note}" for subset, note in found.notes.items() if note and (every or subset == "all")],
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ from dfar_toolkit.journeys.judge_session_coordinator import ALL_RUNS, Standing, 
 from dfar_toolkit.journeys.judge_session_verdicts import JudgedReason, disputed_of, remarked_of, verdicts_of
 
 _PAGE: Final = 20  # reasons at a time
+_COMMANDS: Final = 6  # of scoring that are written out, one for an outputs file
 _METRICS: Final = {
     "judge_percent_agreement": "percent agreement",
     "judge_specific_agreement": "agreement on the rejections",
@@ -138,9 +140,17 @@ def _show_reasons(found: Found, values: dict[str, Any]) -> None:
 
 
 def _show_export(values: dict[str, Any], opened: OpenRound, given: Arguments) -> None:
-    runs = " ".join(str(path) for path in given.outputs) or "RUN"
+    quoted = [shlex.quote(str(path)) for path in given.outputs]
+    held = shlex.quote(str(values["folder"]))
+    commands = [
+        f"dfar score {run} --items {shlex.quote(given.items)} --judgements {held} --protocol {held}"
+        for run in quoted[:_COMMANDS] or ["RUN"]
+    ]
     validity = opened.judging.protocol.round == "validity"
-    show("coordinator_export.jinja", {**values, "outputs": runs, "items": given.items, "validity": validity})
+    show(
+        "coordinator_export.jinja",
+        {**values, "commands": commands, "more": max(0, len(quoted) - _COMMANDS), "validity": validity},
+    )
     folder, question = given.judge, opened.judging.protocol.question_id
     if folder is None or not values["answered"]:
         return

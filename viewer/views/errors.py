@@ -19,7 +19,9 @@ from dfar_toolkit.browsing.error_table import NO_LABEL, ErrorTable, error_table,
 from dfar_toolkit.browsing.filter_joining import joined
 from dfar_toolkit.browsing.item_filter import ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
+from dfar_toolkit.browsing.one_question import chosen_config, within_config
 from dfar_toolkit.browsing.paging import found_rows, page
+from dfar_toolkit.browsing.rated_question import rated_configs
 from dfar_toolkit.browsing.slices import error_slices
 from dfar_toolkit.browsing.slow_results import filter_key, slow_results
 
@@ -37,7 +39,13 @@ def main() -> None:
     wished = parameter("run")
     run = wished if wished in index.runs else index.runs[0]
     problems = [*here.problems, *([f'There is no run "{wished}".'] if wished not in ("", run) else [])]
+    config = chosen_config(index, [run], (here.wanted.config or ("",))[0])
+    here = replace(here, wanted=replace(here.wanted, config=within_config(config).config or here.wanted.config))
     show("errors_head.jinja", _head(index, run, here.wanted, problems))
+    show("configs.jinja", {"configs": [
+        (name, link("errors", replace(here.wanted, config=(name,)), more={"run": run}), name == config)
+        for name in (rated_configs(index) if config else ())
+    ]})  # fmt: skip
     results, name = slow_results(index), ("error table", run, filter_key(index, here.wanted))
     table = results.get(name, lambda: error_table(index, run, wanted=here.wanted))
     show("errors_confusion.jinja", _confusion(index, run, here.wanted, table))

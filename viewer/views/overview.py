@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +13,12 @@ from dfar_toolkit._viewer.sources import opened, said_source, source_notes
 from dfar_toolkit.browsing.item_columns import enum_names
 from dfar_toolkit.browsing.item_filter import ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
-from dfar_toolkit.browsing.label_mix import label_mixes
+from dfar_toolkit.browsing.label_mix import LabelMix, label_mixes
+from dfar_toolkit.browsing.one_question import answered_configs, within_config
+from dfar_toolkit.browsing.rated_question import rated_configs
 from dfar_toolkit.browsing.run_standing import run_accuracy, run_states
 from dfar_toolkit.browsing.set_facts import Row, SetFacts, agreement_rows, audit_findings, set_facts
+from dfar_toolkit.estimate import Estimate
 from dfar_toolkit.files.items import FINDINGS
 from dfar_toolkit.report.cells import finite
 from dfar_toolkit.tables import LEAK_KINDS
@@ -76,7 +80,7 @@ def headlines(rows: list[Row]) -> list[dict[str, Any]]:
 def runs(index: ItemIndex) -> list[dict[str, Any]]:
     """Each run with what became of its answers, where that costs little."""
     if len(index) > _CHEAP:
-        return [{"run": run, "states": [], "accuracy": None} for run in index.runs]
+        return [{"run": run, "states": [], "accuracies": []} for run in index.runs]
     found = []
     for run in index.runs[:_RUNS]:
         states = run_states(index, run)
@@ -84,9 +88,15 @@ def runs(index: ItemIndex) -> list[dict[str, Any]]:
         answered = sum(n for _, n, _ in links)
         found.append(
             {"run": run, "states": links, "n": answered, "missing": states.get("missing", 0),
-             "accuracy": run_accuracy(index, run)}
+             "accuracies": accuracies(index, run)}
         )  # fmt: skip
-    return found + [{"run": run, "states": [], "accuracy": None} for run in index.runs[_RUNS:]]
+    return found + [{"run": run, "states": [], "accuracies": []} for run in index.runs[_RUNS:]]
+
+
+def accuracies(index: ItemIndex, run: str) -> list[tuple[str, Estimate]]:
+    """The run's accuracy, of several configs in each that it answers; the config is empty where there is one."""
+    configs = answered_configs(index, run)[:_MOST_SPLITS] if len(rated_configs(index)) > 1 else [""]
+    return [(config, run_accuracy(index, run, config=config)) for config in configs]
 
 
 def ways(index: ItemIndex) -> list[tuple[str, str, str]]:
@@ -151,10 +161,11 @@ def main() -> None:
             "headlines": headlines(agreement.rows), "n_statistics": len(agreement.rows),
             "agreement_problem": agreement.problem, "runs": runs(index), "names": index.runs,
             "ways": ways(index), "place": _place(arguments()), "is_large": len(index) > _CHEAP,
-            "sides": {mix: split_links(mix.split, mix.labels) for mix in mixes[:_MOST_SPLITS]},
-            "whole": {mix: link("items", ItemFilter(split=(mix.split,))) for mix in mixes},
-            "unlabelled": {mix: link("items", ItemFilter(split=(mix.split,), gold=("",))) for mix in mixes},
+            "sides": {mix: label_links(index, mix) for mix in mixes[:_MOST_SPLITS]},
+            "whole": {mix: link("items", of_mix(index, mix)) for mix in mixes},
+            "unlabelled": {mix: link("items", replace(of_mix(index, mix), gold=("",))) for mix in mixes},
             "problems": [*source_notes(arguments()), *index.problems],
+            "notes": index.notes,
         },
     )  # fmt: skip
 
@@ -165,9 +176,14 @@ def _place(given: Arguments) -> str:
     return said if Path(said).name else Path(said).resolve().name
 
 
-def split_links(split: str, labels: tuple[tuple[str, int], ...]) -> list[tuple[str, int, str]]:
+def of_mix(index: ItemIndex, mix: LabelMix) -> ItemFilter:
+    """The filter of a split's items; of several configs the split of its own one."""
+    return replace(within_config(mix.config if len(rated_configs(index)) > 1 else ""), split=(mix.split,))
+
+
+def label_links(index: ItemIndex, mix: LabelMix) -> list[tuple[str, int, str]]:
     """Each label of a split with the address of its items."""
-    return [(name, n, link("items", ItemFilter(split=(split,), gold=(name,)))) for name, n in labels]
+    return [(name, n, link("items", replace(of_mix(index, mix), gold=(name,)))) for name, n in mix.labels]
 
 
 main()
