@@ -55,10 +55,11 @@ class Panel(NamedTuple):
 
     def legend(self) -> list[Told]:
         """Every mark once, by its kind; runs on other items have marks of their own."""
-        found: dict[tuple[str, float], tuple[Mark, list[str]]] = {}
+        found: dict[tuple[object, ...], tuple[Mark, list[str]]] = {}
         for line in self.lines:
             for mark in line.marks:
-                place = (mark.name, round(float(str(mark.row["value"])), _DIGITS))
+                shown = [mark.row[name] for name in ("value", "low", "high")]
+                place = (mark.name, *(round(float(str(one)), _DIGITS) if finite(one) else None for one in shown))
                 found.setdefault(place, (mark, []))[1].append(line.run)
         told = [Told(mark, () if len(runs) == len(self.lines) else tuple(runs)) for mark, runs in found.values()]
         order = list(dict.fromkeys(one.mark.name for one in told))
