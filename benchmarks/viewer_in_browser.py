@@ -99,17 +99,15 @@ def click_through(page: Any, address: str) -> dict[str, float]:
     changed = "t => document.querySelector('.d-statement') && document.querySelector('.d-statement').innerText !== t"
     found["page_turn"] = waited(lambda: page.keyboard.press("n"), lambda: page.wait_for_function(changed, arg=before))
     page.wait_for_timeout(300)
-    found["item"] = waited(
-        lambda: page.locator(".d-statement").nth(3).click(), lambda: page.wait_for_url("**/item?**") or _item(page)
-    )
+    start = time.perf_counter()
+    found["item"] = waited(lambda: page.locator(".d-statement").nth(3).click(), lambda: item_shown(page))
+    whole(page)
+    found["item_whole"] = time.perf_counter() - start
     page.wait_for_timeout(300)
     first = page.url
-    found["next_item"] = waited(
-        lambda: page.keyboard.press("n"),
-        lambda: page.wait_for_function("u => location.href !== u", arg=first) or _item(page),
-    )
+    found["next_item"] = waited(lambda: page.keyboard.press("n"), lambda: item_shown(page, but=first))
     page.wait_for_timeout(300)
-    found["back_to_item"] = waited(page.go_back, lambda: _item(page))
+    found["back_to_item"] = waited(page.go_back, lambda: item_shown(page))
     page.wait_for_timeout(300)
     found["back_to_list"] = waited(page.go_back, lambda: page.locator(".d-item").nth(10).wait_for())
     page.wait_for_timeout(300)
@@ -125,8 +123,22 @@ def click_through(page: Any, address: str) -> dict[str, float]:
     return {name: 1000 * seconds for name, seconds in found.items()}
 
 
-def _item(page: Any) -> None:
-    page.locator("[data-item]").first.wait_for()
+def item_shown(page: Any, *, but: str = "") -> None:
+    """Wait until the item of the address can be read."""
+    page.wait_for_function(
+        """but => {
+            const id = new URL(location.href).searchParams.get("id"), shown = document.querySelector(".i-id bdi");
+            return location.href !== but && id && shown && shown.innerText === id;
+        }""",
+        arg=but,
+    )
+
+
+def whole(page: Any) -> None:
+    """Wait until the page's script has run to its end."""
+    page.wait_for_function(
+        "document.querySelector('[data-testid=stApp]').getAttribute('data-test-script-state') === 'notRunning'"
+    )
 
 
 def new_page(play: Any) -> tuple[Any, Any]:
