@@ -199,6 +199,25 @@ def test_every_method_and_operator_then_scores(dfar: Dfar, items: Path, model: P
     refused(dfar("explain", *words, "--seed", 1), "holds a run with other settings", "seed: 0 there, 1 now")
 
 
+def test_as_many_points_as_each_item_needs(dfar: Dfar, items: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "auto"
+    words = ("--model", model, "--items", items, "--out", out, "--device", "cpu", "--limit", 2, "--operator", "none",
+             "--method", "integrated_gradients")  # fmt: skip
+    for wrong in ("1", "1001", "many", "-5", "٣"):
+        refused(dfar("explain", *words, "--steps", wrong), "--steps wants a number from 2 to 1000, or auto", code=2)
+    run = dfar("explain", *words, "--steps", "auto")
+    assert run.code == 0, run.err
+    assert "points in the median" in run.err
+    assert json.loads((out / "settings.json").read_text())["settings"]["explains"]["steps"] == "auto"
+    rows = pl.read_parquet(out / "outputs.parquet").filter(condition="rationale")
+    assert rows["settled"].all()
+    assert set(rows["steps"]) <= {17, 33, 65, 129}
+    assert rows["gap"].max() < 0.01
+    assert "nothing was asked" in dfar("explain", *words, "--steps", "auto").err
+    refused(dfar("explain", *words, "--steps", "50"), "holds a run with other settings")
+    assert dfar("score", out, "--items", items, "--n-boot", 100).code == 0
+
+
 def test_a_classifier_is_explained_and_writes_nothing(
     dfar: Dfar, items: Path, classifier: Path, tmp_path: Path
 ) -> None:

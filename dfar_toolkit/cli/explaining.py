@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -90,7 +90,9 @@ def explain(
     baseline: Annotated[
         str, typer.Option(help="Integrated gradients begin at: mask, unk or pad token, zero or mean embedding.")
     ] = "mask",
-    steps: Annotated[int, typer.Option(min=2, max=1000, help="Points of integrated gradients.")] = 50,
+    steps: Annotated[
+        str, typer.Option(help="Points of integrated gradients (2 to 1000), or auto: as many as each item needs.")
+    ] = "50",
     reduce: Annotated[
         str | None, typer.Option(help="From tokens to words: sum, mean, max, max_abs (default: by the method).")
     ] = None,
@@ -182,7 +184,7 @@ def explain(
     operators = tuple(dict.fromkeys(one for one in operator or ("remove",) if one != "none"))
     how = Explaining(
         None, tuple(dict.fromkeys(method or ())), unit=words, fields=tuple(field) if field else None,  # type: ignore[arg-type]
-        target=target, contrast=contrast, kind=kind, baseline=baseline, steps=steps, reduction=reduce,  # type: ignore[arg-type]
+        target=target, contrast=contrast, kind=kind, baseline=baseline, steps=_points(steps), reduction=reduce,  # type: ignore[arg-type]
         operators=operators, shares=_numbers(shares), ks=tuple(k or (1,)), draws=draws, top_k=top_k, width=width,  # type: ignore[arg-type]
         mask=mask, seed=seed,
     )  # fmt: skip
@@ -226,6 +228,14 @@ def _as_trained(model: str, chat: bool | None) -> tuple[bool | None, str]:
     elif style != "label":
         say(f"asked as it was trained: --style {style}")
     return trained_chat if chat is None else chat, style
+
+
+def _points(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not (text.isascii() and text.isdigit() and 2 <= int(text) <= 1000):
+        usage(f"--steps wants a number from 2 to 1000, or auto, found {text!r}")
+    return int(text)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ Elicited = Literal["forced", "first_token"]
 Hiding = Literal["attention", "token"]
 TargetKind = Literal["logit", "log_prob", "prob", "option_log_prob"]
 # Tokens that stand for nothing; "zero" is the embedding of zeros, "mean" the mean of all embeddings.
+Steps = int | Literal["auto"]
 Baseline = Literal["mask", "unk", "pad", "zero", "mean"]
 Attribution = Literal[
     "attention", "attention_rollout", "gradient_l1", "gradient_l2", "input_x_gradient", "input_x_gradient_l1",
@@ -95,7 +96,8 @@ class Attribute:
             ``prob`` (its exponential), ``logit`` (sum of the tokens' logits), ``option_log_prob`` (logarithm of the
             probability among the options). Of a class: its logit, log-probability or probability.
         baseline: What stands for nothing in integrated gradients.
-        steps: Points of the Gauss-Legendre rule of integrated gradients.
+        steps: Points of the Gauss-Legendre rule of integrated gradients; ``auto``: as many points of nested rules as
+            the input needs, 257 at most.
     """
 
     asked: ScoreOptions | Classify
@@ -105,7 +107,7 @@ class Attribute:
     contrast: int | None = None
     kind: TargetKind = "log_prob"
     baseline: Baseline = "mask"
-    steps: int = 50
+    steps: Steps = 50
 
 
 Request = Generate | ScoreOptions | Classify | Attribute
@@ -167,6 +169,8 @@ class Attributed(NamedTuple):
             where the two values are equal.
         baseline: The token that stood for nothing, as text; or ``zero embedding``, ``mean embedding``.
         dtype: What the model computed in.
+        points: Points of integrated gradients; None without.
+        settled: With ``auto`` points, whether they were enough for scores within about 1 %; else None.
     """
 
     value: float
@@ -176,6 +180,8 @@ class Attributed(NamedTuple):
     gaps: dict[str, float]
     baseline: str
     dtype: str
+    points: int | None = None
+    settled: bool | None = None
 
 
 class Failed(NamedTuple):

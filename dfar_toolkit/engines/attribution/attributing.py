@@ -35,7 +35,7 @@ def attribute(
     """Attributions of tokens, in batches; the model is as it was afterwards.
 
     Gradients are taken of the embeddings that the model looks up, never of weights. The time grows with the number of
-    requests times their tokens, and for integrated gradients times ``steps``; tokens that all prompts begin with and
+    requests times their tokens, and for integrated gradients times their points; tokens that all prompts begin with and
     that are not explained are run once.
 
     Args:
@@ -116,7 +116,9 @@ def _reply(
         scores[name] = tuple(own[place] for place in one.own.explained)
     tokens = tuple(one.tokens[place] for place in one.own.explained)
     in_order: dict[str, tuple[float, ...]] = {method: scores[method] for method in how.methods}
-    return Attributed(found.value, tokens, in_order, one.shares, found.gaps, baseline, dtype)
+    return Attributed(
+        found.value, tokens, in_order, one.shares, found.gaps, baseline, dtype, found.points, found.settled
+    )
 
 
 def _attention(
@@ -155,8 +157,8 @@ def _ways(run: ForwardPass, loaded: LoadedModel) -> Ways:
 
 
 def _check(request: Attribute) -> None:
-    if request.steps < 1:
-        raise EngineError(f"wanted 1 step or more of integrated gradients, found {request.steps}.")
+    if request.steps != "auto" and request.steps < 1:
+        raise EngineError(f'wanted 1 step or more of integrated gradients, or "auto", found {request.steps}.')
     if not request.methods:
         raise EngineError("wanted at least one attribution method, found none.")
     if request.asked.hidden:

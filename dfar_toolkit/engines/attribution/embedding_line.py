@@ -49,13 +49,14 @@ class EmbeddingLine:
         alphas: For each point of the batch how far it is on the way from nothing (0) to the input (1).
         explained: For each point the places of its input that are explained, an array of whole numbers.
         nothing: The baseline's embedding, (hidden,).
+        apart: Whether the difference of input and baseline is asked for; else it may be left out.
 
     Attributes:
         reads: What the model read, pass by pass.
     """
 
-    def __init__(self, alphas: Sequence[float], explained: Sequence[Any], nothing: Any) -> None:
-        self._alphas, self._explained, self._nothing = alphas, explained, nothing
+    def __init__(self, alphas: Sequence[float], explained: Sequence[Any], nothing: Any, *, apart: bool = True) -> None:
+        self._alphas, self._explained, self._nothing, self._apart = alphas, explained, nothing, apart
         self._next: Stretch | None = None
         self.reads: list[Read] = []
 
@@ -84,7 +85,7 @@ class EmbeddingLine:
         self._next = None
         real = output.detach()
         point, difference = real.clone(), real
-        if any(self._alphas[owner] != 1 for owner in stretch.owners):
+        if self._apart or any(self._alphas[owner] != 1 for owner in stretch.owners):
             marks = self._marks(stretch, output.shape[1], output.device)
             full = real.float() if real.dtype in (torch.float16, torch.bfloat16) else real
             difference = (full - self._nothing.to(full)) * marks

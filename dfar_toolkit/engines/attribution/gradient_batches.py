@@ -172,7 +172,8 @@ class GradientBatches:
 
         inputs = [self._inputs[point.at] for point in points]
         explained = [self._explained[point.at] for point in points]
-        line = EmbeddingLine([point.alpha for point in points], explained, self._nothing)
+        alphas = [point.alpha for point in points]
+        line = EmbeddingLine(alphas, explained, self._nothing, apart="difference" in reductions)
         with torch.enable_grad() if reductions else torch.no_grad():
             parts, factors = self._scalar(inputs, line)
         values = (parts.detach().double() * factors).tolist()

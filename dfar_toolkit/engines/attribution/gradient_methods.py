@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from dfar_toolkit.engines.attribution.gradient_batches import AtPoint, Explainable, GradientBatches, Point, Scalar
+from dfar_toolkit.engines.attribution.settling import settled_path
 from dfar_toolkit.engines.forward_pass import NOT_FINITE
-from dfar_toolkit.engines.requests import Failed
+from dfar_toolkit.engines.requests import Failed, Steps
 
 INTEGRATED: Final = "integrated_gradients"
 _PATH: Final = "difference"
@@ -32,27 +33,31 @@ class Scored(NamedTuple):
         value: The explained number.
         scores: For each method one number per explained token.
         gaps: For integrated gradients the error of their sum as a share of f(x) - f(b).
+        points: Points of integrated gradients; None without.
+        settled: Whether so many were enough; None where it was not looked at.
     """
 
     value: float
     scores: dict[str, tuple[float, ...]]
     gaps: dict[str, float]
+    points: int | None = None
+    settled: bool | None = None
 
 
 def scored_by_gradients(
-    scalar: Scalar, inputs: Sequence[Explainable], methods: Sequence[str], nothing: Any, steps: int, budget: int
+    scalar: Scalar, inputs: Sequence[Explainable], methods: Sequence[str], nothing: Any, steps: Steps, budget: int
 ) -> list[Scored | Failed]:
     """Values and scores of inputs, all methods of one pass where they can be.
 
-    Integrated gradients take ``steps`` passes forth and back and one forth for the baseline; everything else takes
-    one pass together. Passes of different inputs and steps share batches.
+    Integrated gradients take as many passes forth and back as ``steps`` says, and one forth for the baseline;
+    everything else takes one pass together. Passes of different inputs and steps share batches.
 
     Args:
         scalar: What makes numbers of inputs, within :func:`~dfar_toolkit.engines.attribution.frozen.frozen`.
         inputs: The inputs.
         methods: Names; others than those of gradients are left out.
         nothing: The baseline's embedding, (hidden,), in float32.
-        steps: Points of the rule.
+        steps: Points of the rule; ``auto``: as :func:`~dfar_toolkit.engines.attribution.settling.settled_path` says.
         budget: Tokens of a batch at most.
 
     Returns:
@@ -61,13 +66,28 @@ def scored_by_gradients(
     batches = GradientBatches(scalar, inputs, nothing, budget)
     count = len(inputs)
     once = [method for method in OF_ONE_PASS if method in methods]
-    real = batches.at([Point(at, 1.0) for at in range(count)], once)
+    ends = [Point(at, 1.0) for at in range(count)]
     if INTEGRATED not in methods:
-        return [_checked(one, {}, {}) for one in real]
+        return [_checked(one, {}, {}) for one in batches.at(ends, once)]
+    if steps == "auto":
+        return _settled(batches, count, once)
+    real = batches.at(ends, once)
     empty = batches.at([Point(at, 0.0) for at in range(count)], ())
     alphas, weights = _rule(steps)
     path = batches.at([Point(at, alpha) for at in range(count) for alpha in alphas], (_PATH,), own=True)
     return [_integrated(real[at], empty[at], path[at * steps : (at + 1) * steps], weights) for at in range(count)]
+
+
+def _settled(batches: GradientBatches, count: int, once: Sequence[str]) -> list[Scored | Failed]:
+    """The same with as many points as each input needs; the ends of the way are among them."""
+    paths = settled_path(batches, count, _PATH)
+    real = batches.at([Point(at, 1.0) for at in range(count)], once) if once else [
+        path if isinstance(path, Failed) else AtPoint(path.real, {}) for path in paths
+    ]  # fmt: skip
+    return [
+        path if isinstance(path, Failed) else _whole(one, path.empty, path.scores, path.points, settled=path.settled)
+        for one, path in zip(real, paths, strict=True)
+    ]
 
 
 def _rule(steps: int) -> tuple[list[float], list[float]]:
@@ -89,11 +109,19 @@ def _integrated(
         if isinstance(point, Failed):
             return point
         total = total + weight * point.scores[_PATH]
+    return _whole(real, empty.value, total, len(weights))
+
+
+def _whole(
+    real: AtPoint | Failed, empty: float, total: Any, points: int, *, settled: bool | None = None
+) -> Scored | Failed:
+    """With the gap between the scores' sum and the change of the value."""
     if isinstance(real, Failed):
         return real
-    wanted = real.value - empty.value
+    wanted = real.value - empty
     gap = abs(float(total.sum()) - wanted) / abs(wanted) if wanted else math.nan
-    return _checked(real, {INTEGRATED: total}, {INTEGRATED: gap})
+    found = _checked(real, {INTEGRATED: total}, {INTEGRATED: gap})
+    return found if isinstance(found, Failed) else found._replace(points=points, settled=settled)
 
 
 def _checked(real: AtPoint | Failed, more: dict[str, Any], gaps: dict[str, float]) -> Scored | Failed:

@@ -72,7 +72,9 @@ def _rationale(method: str, reply: Reply, n_words: int, how: Explaining) -> Rati
         return Rationale(method, facts={**facts, "error": f"{reply.kind}: {reply.message}"})
     assert isinstance(reply, Attributed)
     facts |= {"value": reply.value, "dtype": reply.dtype, "gap": _known(reply.gaps.get(method))}
-    facts |= {"baseline": reply.baseline, "steps": how.steps} if method == INTEGRATED else {}
+    if method == INTEGRATED:
+        facts |= {"baseline": reply.baseline, "steps": reply.points}
+        facts |= {} if reply.settled is None else {"settled": reply.settled}
     tokens = reply.scores.get(method)
     if tokens is None or not all(map(math.isfinite, tokens)):
         found = "no scores" if tokens is None else f"scores that are no finite numbers in {reply.dtype}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from dfar_toolkit.engines.requests import Attribution, Baseline, TargetKind
+from dfar_toolkit.engines.requests import Attribution, Baseline, Steps, TargetKind
 from dfar_toolkit.runners.prompting import Manner
 from dfar_toolkit.spans import WordUnit
 
@@ -36,7 +36,7 @@ class Explaining:
         contrast: The label that it is set against: ``none``, ``runner_up``, or the name of one.
         kind: The value that is explained.
         baseline: What stands for nothing in integrated gradients.
-        steps: Points of integrated gradients.
+        steps: Points of integrated gradients; ``auto``: as many as each item needs.
         reduction: From tokens to words; None: ``sum`` for methods with a sign, ``max`` for those without.
         operators: What happens to words that are taken away; none: no perturbations.
         shares: Shares of the words that are taken away, or kept.
@@ -57,7 +57,7 @@ class Explaining:
     contrast: str = "none"
     kind: TargetKind = "log_prob"
     baseline: Baseline = "mask"
-    steps: int = 50
+    steps: Steps = 50
     reduction: Reduction | None = None
     operators: tuple[Perturbation, ...] = ("remove",)
     shares: tuple[float, ...] = ERASER_SHARES
