@@ -80,13 +80,13 @@ def test_publish(dfar: Dfar, demo: Path, hub: LoopbackHub) -> None:
     refused(dfar("publish", folder, "--repo", "org/demo"), "not published, 1 thing stands", "card.unwritten: 8 places")
     assert not hub.log
     run = dfar("publish", folder, "--repo", "org/demo", "--dry-run")
-    assert (run.code, "dry run: org/demo would be made; 16 add; nothing was sent" in run.out) == (1, True)
+    assert (run.code, "dry run: org/demo would be made; 17 add; nothing was sent" in run.out) == (1, True)
     assert not hub.log.writing()
     words = ("publish", folder, "--repo", "org/demo", "--accept", "card.unwritten", "--tag", "v1.0.0")
     run = dfar(*words)
     assert run.code == 0, run.err
     commit = hub.repos["dataset", "org/demo"].branches["main"]
-    assert f"published in commit {commit} (16 add), tagged v1.0.0; read back and the same" in run.out
+    assert f"published in commit {commit} (17 add), tagged v1.0.0; read back and the same" in run.out
     assert "note: annotators.small_cells" in run.err
     assert "Accepted findings: card.unwritten" in hub.repos["dataset", "org/demo"].history()[0].description
     again = dfar(*words)

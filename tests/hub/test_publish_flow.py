@@ -43,7 +43,7 @@ def test_first_publish_update_and_nothing_to_do(stage: Stage, versions: tuple[Pa
     first, second = versions
     made = stage.publish(first, tag="v1")
     assert (made.created, made.committed, made.tagged) == (True, True, True)
-    assert made.plan.counts == {"add": 11}
+    assert made.plan.counts == {"add": 12}
     assert stage.repo.private
     assert stage.holds(first)
     assert [commit.title for commit in stage.repo.history()] == ["Publish Everyday conduct", "initial commit"]
@@ -77,11 +77,11 @@ def test_first_publish_update_and_nothing_to_do(stage: Stage, versions: tuple[Pa
 
 def test_dry_run_writes_nothing(stage: Stage, versions: tuple[Path, Path]) -> None:
     found = stage.publish(versions[0], dry_run=True, tag="v1")
-    assert (found.commit, stage.there(), found.plan.counts) == (None, None, {"add": 11})
+    assert (found.commit, stage.there(), found.plan.counts) == (None, None, {"add": 12})
     stage.publish(versions[0])
     before = len(stage.hub.log)
     found = stage.publish(versions[1], dry_run=True)
-    assert found.plan.counts == {"update": 3, "delete": 1, "unchanged": 7}
+    assert found.plan.counts == {"update": 3, "delete": 1, "unchanged": 8}
     rows = {row.path: row for row in found.plan.rows}
     assert rows["README.md"].sha256 == sha256(versions[1] / "README.md")
     assert rows["README.md"].bytes == (versions[1] / "README.md").stat().st_size
@@ -224,7 +224,7 @@ def test_folders_that_are_not_whole(stage: Stage, versions: tuple[Path, Path], t
 def test_three_hundred_files_go_up_in_one_commit(stage: Stage, versions: tuple[Path, Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(versions[0], tmp_path / "many"))
     (folder / "more").mkdir()
-    for number in range(300 - 11):
+    for number in range(300 - 12):
         (folder / "more" / f"{number:03}.txt").write_text(str(number))
     seal(folder)
     found = stage.repository()
