@@ -33,9 +33,12 @@ def _one_thread() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.real
 def test_labels_of_dfar_are_answered_on_ethos_and_ethics(shared_data: Path, tmp_path: Path) -> None:
-    for name, more in (("dfar", []), ("ethos", ["--set", "binary"]), ("ethics", ["--set", "commonsense"])):
-        words = ["build", name, "--raw", shared_data / name, "--out", tmp_path / name, "--n-boot", "100", *more]
-        subprocess.run([sys.executable, "-m", "dfar_toolkit.cli", *map(str, words)], check=True, capture_output=True)
+    for name, source in (("dfar", "dfar"), ("ethos", "ethos:binary"), ("ethics", "ethics:commonsense")):
+        words = ["build", source, "--raw", shared_data / name, "--out", tmp_path / name]
+        built = subprocess.run(
+            [sys.executable, "-m", "dfar_toolkit.cli", *map(str, words)], capture_output=True, text=True
+        )
+        assert (tmp_path / name / "manifest.json").is_file(), built.stderr  # code 1: what leaks is said, and stays
     options = {name: set(_labels(tmp_path / name)) for name in ("ethos", "ethics")}
     assert options == {"ethos": {"hate_speech", "no_hate_speech"}, "ethics": {"acceptable", "wrong"}}
     plan = {
@@ -49,7 +52,7 @@ def test_labels_of_dfar_are_answered_on_ethos_and_ethics(shared_data: Path, tmp_
         ],
         "evaluate": [
             {"name": "dfar", "split": "test", "limit": LIMIT},
-            {"name": "ethos", "items": str(tmp_path / "ethos"), "limit": LIMIT,
+            {"name": "ethos", "items": str(tmp_path / "ethos"), "split": "train", "limit": LIMIT,
              "map": {"ethical": "no_hate_speech", "unethical": "hate_speech"}},
             {"name": "ethics", "items": str(tmp_path / "ethics"), "limit": LIMIT,
              "map": {"ethical": "acceptable", "unethical": "wrong"}},
@@ -64,7 +67,7 @@ def test_labels_of_dfar_are_answered_on_ethos_and_ethics(shared_data: Path, tmp_
     }
     assert accuracy["value"].is_between(0, 1).all()
     for name in ("ethos", "ethics"):
-        answers = pl.read_parquet(tmp_path / f"out/predict/{name}/tf-idf/outputs.parquet")
+        answers = pl.read_parquet(tmp_path / f"out/predict/{name}/tf-idf-seed0/outputs.parquet")
         assert set(answers["label"].drop_nulls()) <= options[name]
 
 
