@@ -131,7 +131,7 @@ def flags_of(folder: Path) -> pl.DataFrame:
         folder: The folder that they are kept in; without any there are no rows.
 
     Returns:
-        ``person`` and the fields of :class:`Mark`, sorted by item, output, time and key.
+        ``person`` and the fields of :class:`Mark`, sorted by item, output and time; of one moment as they were written.
 
     Raises:
         TableError: A file cannot be read, or was changed.
@@ -139,4 +139,4 @@ def flags_of(folder: Path) -> pl.DataFrame:
     by, _ = rows_by_person(folder / FLAGS, "person")
     schema = dict.fromkeys(("person", *_FIELDS), pl.String)
     rows = [{name: row.get(name, "") for name in schema} for own in by.values() for row in _standing(own)]
-    return pl.DataFrame(rows, schema=schema, orient="row").sort("item_id", "output_id", "at", "key")
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("item_id", "output_id", "at", maintain_order=True)

@@ -145,4 +145,5 @@ def saved_slices(folder: Path) -> list[SavedSlice]:
     """
     by, _ = rows_by_person(folder / SLICES, "person")
     found = [one for rows in by.values() for one in _standing(rows)]
-    return sorted(found, key=lambda one: (one.at, one.person, one.key))
+    # Of one person those of one moment stay as they were written.
+    return sorted(found, key=lambda one: (one.at, one.person))

@@ -58,3 +58,11 @@ def test_a_mark_that_says_nothing_is_refused(tmp_path: Path, mark: Mark) -> None
 def test_a_folder_without_marks_has_no_rows(tmp_path: Path) -> None:
     assert flags_of(tmp_path).columns[:3] == ["person", "item_id", "output_id"]
     assert FlagsLog(tmp_path, "Ann").marks() == []
+
+
+def test_marks_of_one_moment_stay_in_their_order(tmp_path: Path) -> None:
+    log = FlagsLog(tmp_path, "Bob")
+    said = [f"comment {k:02d}" for k in range(30)]
+    for text in said:
+        log.add(Mark("i1", comment=text, at="2025-01-02"))
+    assert flags_of(tmp_path)["comment"].to_list() == said

@@ -102,3 +102,11 @@ def test_a_slice_of_nothing_is_refused(tmp_path: Path, one: SavedSlice, said: st
     with pytest.raises(ValueError, match=said):
         SlicesLog(tmp_path, "Ann").add(one)
     assert saved_slices(tmp_path) == []
+
+
+def test_slices_of_one_moment_stay_in_their_order(tmp_path: Path) -> None:
+    log = SlicesLog(tmp_path, "Bob")
+    names = [f"slice {k:02d}" for k in range(30)]
+    for k, name in enumerate(names):
+        log.add(SavedSlice(name, {"length": f"{k}.."}, at="2025-01-02"))
+    assert [one.name for one in saved_slices(tmp_path)] == names
