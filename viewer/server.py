@@ -38,6 +38,9 @@ _OPTIONS: Final[Mapping[str, object]] = {
     "client.showErrorDetails": "none",
     "client.showErrorLinks": False,
     "client.toolbarMode": "viewer",
+    # Every message is sent whole. Streamlit sends a large one that the browser has seen by its hash; where the browser
+    # has let it go meanwhile, after quick clicks, it throws, and shows nothing that comes later until it is reloaded.
+    "global.minCachedMessageSize": 1e15,
     "server.fileWatcherType": "none",
     "server.headless": True,
     "server.maxUploadSize": 1,

@@ -205,3 +205,19 @@ def test_pages_fit_a_phone(address: str, browser: Any, path: str) -> None:
     ink = page.evaluate("getComputedStyle(document.querySelector('.d-title')).color")
     assert min(int(part) for part in ink.removeprefix("rgb(").removesuffix(")").split(",")[:3]) > 150
     context.close()
+
+
+def test_no_message_hangs_on_one_that_the_browser_may_have_let_go(address: str, page: Any) -> None:
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+    received: list[bytes] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(frame)))
+    page.goto(f"{address}/items")
+    page.locator(".d-item").nth(10).wait_for(timeout=60_000)
+    settled(page)
+    for name in ("Runs", "Items", "Overview", "Items"):
+        page.locator(".d-nav").get_by_role("link", name=name).click()
+        settled(page)
+    messages = [ForwardMsg.FromString(frame) for frame in received if isinstance(frame, bytes)]
+    assert max(message.ByteSize() for message in messages) > 10_000  # what Streamlit would send by its hash again
+    assert [message.ref_hash for message in messages if message.WhichOneof("type") == "ref_hash"] == []
