@@ -15,21 +15,21 @@ import argparse
 import json
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "viewer"))
 from browse_index import PEOPLE, RUNS, N, invent
+from started_server import free_port, started
 
 RESULTS = Path(__file__).parent / "results" / "viewer_in_browser.json"
 REPEATS = 5
@@ -43,21 +43,10 @@ def served(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The viewer on a free port."""
     from dfar_toolkit._viewer.launch import command
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     line = command(str(folder / "items"), [folder / f"run_{run}" for run in range(RUNS)], port=port)
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            while True:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
-                        break
-                except OSError:
-                    time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}", server
-        finally:
-            server.terminate()
+    with tempfile.TemporaryDirectory() as said, started(line, port, Path(said) / "log") as server:
+        yield server.address, server.process
 
 
 def peak_mib(server: subprocess.Popen[bytes]) -> int:

@@ -9,20 +9,19 @@ from a small encoder. Run it from the root of the project; it writes docs/pictur
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "viewer"))
+from started_server import free_port, started
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDTH, HEIGHT = 1360, 900
@@ -69,22 +68,13 @@ def served(items: Path, runs: list[Path], **more: Any) -> Iterator[str]:
     """The viewer on a free port; the address to begin at."""
     from dfar_toolkit._viewer.launch import command
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     line = command(str(items), runs, port=port, **more)
-    own = {**os.environ, "DFAR_VIEWER_COORDINATOR_TOKEN": KEY}
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL, env=own) as server:
-        try:
-            while True:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
-                        break
-                except OSError:
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
+    with (
+        tempfile.TemporaryDirectory() as said,
+        started(line, port, Path(said) / "log", {"DFAR_VIEWER_COORDINATOR_TOKEN": KEY}) as server,
+    ):
+        yield server.address
 
 
 def settled(page: Any) -> None:

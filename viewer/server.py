@@ -41,6 +41,9 @@ _OPTIONS: Final[Mapping[str, object]] = {
     # Every message is sent whole. Streamlit sends a large one that the browser has seen by its hash; where the browser
     # has let it go meanwhile, after quick clicks, it throws, and shows nothing that comes later until it is reloaded.
     "global.minCachedMessageSize": 1e15,
+    # Streamlit collects the whole heap after every page: a tenth of a second in which no other browser is served, for
+    # the few cycles that a page leaves, which Python's own collection finds.
+    "runner.postScriptGC": False,
     "server.fileWatcherType": "none",
     "server.headless": True,
     "server.maxUploadSize": 1,

@@ -6,14 +6,14 @@ that names the mark it replaces, taking one back a line that names the mark; the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from dfar_toolkit.files.judge_log_lines import AppendedLines, file_of, new_key, now, person_named, rows_by_person
+from dfar_toolkit.files.personal_log import PersonalLog, standing_of_all
 
 FLAGS: Final = "flags"
 
@@ -46,7 +46,7 @@ class Mark:
 _FIELDS: Final = tuple(f.name for f in fields(Mark))
 
 
-class FlagsLog:
+class FlagsLog(PersonalLog):
     """The marks of one person.
 
     Args:
@@ -69,13 +69,7 @@ class FlagsLog:
     """
 
     def __init__(self, folder: Path, person: str) -> None:
-        self.person = person_named(person)
-        self._lines = AppendedLines(folder / FLAGS / file_of(self.person))
-
-    @property
-    def path(self) -> Path:
-        """The person's file."""
-        return self._lines.path
+        super().__init__(folder / FLAGS, person)
 
     def add(self, mark: Mark) -> Mark:
         """Keep a mark.
@@ -92,36 +86,15 @@ class FlagsLog:
         """
         if not mark.item_id or not (mark.flag.strip() or mark.comment.strip()):
             raise ValueError("add: a mark needs an item_id, and a flag or a comment")
-        row = asdict(replace(mark, key=mark.key or new_key(), at=mark.at or now()))
-        return _mark(self._lines.append({"person": self.person} | row))
-
-    def withdraw(self, key: str) -> bool:
-        """Take a mark back; one that it had replaced does not return.
-
-        Returns:
-            Whether there was such a mark of this person.
-
-        Raises:
-            TableError: It cannot be written.
-        """
-        there = any(mark.key == key for mark in self.marks())
-        if there:
-            self._lines.append({"key": new_key(), "at": now(), "person": self.person, "undoes": key})
-        return there
+        return _mark(self.append(asdict(mark)))
 
     def marks(self) -> list[Mark]:
         """The marks that stand, in the order in which they were made."""
-        return [_mark(row) for row in _standing(self._lines.rows())]
+        return [_mark(row) for row in self.standing()]
 
 
 def _mark(row: Mapping[str, Any]) -> Mark:
     return Mark(**{name: row[name] for name in _FIELDS if name in row})
-
-
-def _standing(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    rows = list(rows)
-    gone = {row[name] for row in rows for name in ("undoes", "replaces") if row.get(name)}
-    return [row for row in rows if "undoes" not in row and row["key"] not in gone]
 
 
 def flags_of(folder: Path) -> pl.DataFrame:
@@ -136,7 +109,8 @@ def flags_of(folder: Path) -> pl.DataFrame:
     Raises:
         TableError: A file cannot be read, or was changed.
     """
-    by, _ = rows_by_person(folder / FLAGS, "person")
     schema = dict.fromkeys(("person", *_FIELDS), pl.String)
-    rows = [{name: row.get(name, "") for name in schema} for own in by.values() for row in _standing(own)]
+    rows = [
+        {name: row.get(name, "") for name in schema} for own in standing_of_all(folder / FLAGS).values() for row in own
+    ]
     return pl.DataFrame(rows, schema=schema, orient="row").sort("item_id", "output_id", "at", maintain_order=True)

@@ -6,12 +6,12 @@ Taking one back appends a line that names it; the earlier lines stay on record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dfar_toolkit.files.judge_log_lines import AppendedLines, file_of, new_key, now, person_named, rows_by_person
+from dfar_toolkit.files.personal_log import PersonalLog, standing_of_all
 
 SLICES: Final = "slices"
 LONGEST_NAME: Final = 200  # characters
@@ -40,7 +40,7 @@ class SavedSlice:
     at: str = ""
 
 
-class SlicesLog:
+class SlicesLog(PersonalLog):
     """The saved slices of one person.
 
     Args:
@@ -62,13 +62,7 @@ class SlicesLog:
     """
 
     def __init__(self, folder: Path, person: str) -> None:
-        self.person = person_named(person)
-        self._lines = AppendedLines(folder / SLICES / file_of(self.person))
-
-    @property
-    def path(self) -> Path:
-        """The person's file."""
-        return self._lines.path
+        super().__init__(folder / SLICES, person)
 
     def add(self, one: SavedSlice) -> SavedSlice:
         """Keep a slice.
@@ -91,29 +85,12 @@ class SlicesLog:
         for known in self.slices():
             if (known.name, known.query) == (one.name, query) and one.key in ("", known.key):
                 return known
-        row = {
-            "person": self.person, "name": one.name, "filter": query, "data": one.data, "key": one.key or new_key(),
-            "at": one.at or now(),
-        }  # fmt: skip
-        return _slice(self._lines.append(row))
-
-    def withdraw(self, key: str) -> bool:
-        """Take a slice back.
-
-        Returns:
-            Whether there was such a slice of this person.
-
-        Raises:
-            TableError: It cannot be written.
-        """
-        there = any(one.key == key for one in self.slices())
-        if there:
-            self._lines.append({"key": new_key(), "at": now(), "person": self.person, "undoes": key})
-        return there
+        row = {"name": one.name, "filter": query, "data": one.data, "key": one.key, "at": one.at}
+        return _slice(self.append(row))
 
     def slices(self) -> list[SavedSlice]:
         """The slices that stand, in the order in which they were saved."""
-        return _standing(self._lines.rows())
+        return [_slice(row) for row in self.standing()]
 
 
 def _slice(row: Mapping[str, Any]) -> SavedSlice:
@@ -128,12 +105,6 @@ def _slice(row: Mapping[str, Any]) -> SavedSlice:
     )
 
 
-def _standing(rows: Iterable[Mapping[str, Any]]) -> list[SavedSlice]:
-    rows = list(rows)
-    gone = {row["undoes"] for row in rows if "undoes" in row}
-    return [_slice(row) for row in rows if "undoes" not in row and row["key"] not in gone]
-
-
 def saved_slices(folder: Path) -> list[SavedSlice]:
     """The slices of all people that stand, the earliest first.
 
@@ -143,7 +114,6 @@ def saved_slices(folder: Path) -> list[SavedSlice]:
     Raises:
         TableError: A file cannot be read, or was changed.
     """
-    by, _ = rows_by_person(folder / SLICES, "person")
-    found = [one for rows in by.values() for one in _standing(rows)]
+    found = [_slice(row) for rows in standing_of_all(folder / SLICES).values() for row in rows]
     # Of one person those of one moment stay as they were written.
     return sorted(found, key=lambda one: (one.at, one.person))

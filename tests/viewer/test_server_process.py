@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from started_server import Started, free_port, started
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from dfar_toolkit._viewer import server as own_server
 from dfar_toolkit._viewer.arguments import arguments
 from dfar_toolkit._viewer.launch import command, listening, open_to_others
 from dfar_toolkit.errors import HubError, TableError
@@ -157,3 +159,18 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     assert arguments(command("-items")[7:]).items == str(tmp_path / "-items")
     assert command("hf://datasets/org/name@v1")[-1] == "hf://datasets/org/name@v1"
+
+
+def test_the_settings_of_a_space_in_the_docs_are_those_of_our_own_server() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "viewer.md").read_text(encoding="utf-8")
+    said = tomllib.loads(text.split("```toml\n")[1].split("```")[0])
+    found = {
+        f"{section}.{name}": value
+        for section, options in said.items()
+        for name, value in options.items()
+        if not isinstance(value, dict)
+    } | {f"theme.{mode}.{name}": value for mode in ("light", "dark") for name, value in said["theme"][mode].items()}
+    own = {name: value for name, value in own_server._OPTIONS.items() if name in found}
+    assert own == found
+    left_out = {"server.maxUploadSize"} | {name for name in own_server._OPTIONS if name.startswith("theme.")}
+    assert set(own_server._OPTIONS) - set(found) <= left_out
