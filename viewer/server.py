@@ -146,19 +146,28 @@ def _streamlit() -> Application:
 def _serve(place: socket.socket, application: Application) -> None:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            _end_later()  # its own end waits for pages that are being made
+            super().handle_exit(sig, frame)
+
     settings = uvicorn.Config(
         application, log_level="warning", access_log=False, ws="websockets-sansio", server_header=False,
         timeout_graceful_shutdown=1,
     )  # fmt: skip
-    uvicorn.Server(settings).run(sockets=[place])
+    Server(settings).run(sockets=[place])
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     """End at once, and well; what does not end by itself is left behind."""
+    _end_later()
+    sys.exit(0)
+
+
+def _end_later() -> None:
     late = threading.Timer(_PATIENCE, os._exit, [0])
     late.daemon = True
     late.start()
-    sys.exit(0)
 
 
 if __name__ == "__main__":
