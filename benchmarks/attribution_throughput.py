@@ -59,8 +59,10 @@ NOTES = """
 Integrated gradients of inputs that share nothing are where all libraries run the same: 50 points of every token, forth
 and back. What is saved there is the last layer but for its keys and values: by the sizes of the weights two fifths of
 the layers' multiplications on the tiny model's way forth, a tenth on the small one's. The rest is the model's own
-arithmetic, so that three times as fast is out of reach without fewer points or lower precision, which would be other
-numbers; as many points as each input needs are timed in `attribution_accuracy.md`. Leave one out is compared with
+arithmetic: of our time on the tiny model a profile gives half to matrix products and attention, the former at about 100
+billion operations a second, which is what such a core can do. A third of captum's time is what these alone take, so
+that three times as fast is out of reach without fewer points or lower precision, which would be other numbers; as many
+points as each input needs are timed in `attribution_accuracy.md`. Leave one out is compared with
 captum as it comes, one changed input at a time, and with 16 at a time: that is batched like ours and runs about twice
 the tokens, of which padding and more passes take some back on the tiny model.
 After the shared instruction a fifth of the tiny model's time for input x gradient is the tokenizer's, which reads each
