@@ -59,23 +59,13 @@ def asked_rows(rows: pl.DataFrame, folder: ItemsFolder) -> AskedRows:
         other = int((placed["question"] != question).sum())
         notes.append(f'{other} outputs that answer questions other than "{question}" set aside')
         placed = placed.filter(pl.col("question") == question)
-    items, options = _of_question(folder, question)
+    items, options = folder.asked(question)
     return AskedRows(placed.drop("config"), items, folder.annotations, options, "; ".join(notes))
 
 
 def _commonest(names: pl.Series) -> str | None:
     known = names.drop_nulls().value_counts(name="n").sort("n", names.name, descending=[True, False])
     return str(known[names.name][0]) if len(known) else None
-
-
-def _of_question(folder: ItemsFolder, question: str) -> tuple[pl.DataFrame, list[str]]:
-    """The items with the gold labels of a question, and its options."""
-    if question == folder.question:
-        return folder.items, folder.options
-    options = folder.questions.filter(question=question)["options"].to_list()
-    gold = folder.targets.filter(question=question).select("item_id", pl.col("label").cast(pl.String))
-    items = folder.items.drop("label").join(gold, on="item_id", how="left", maintain_order="left")
-    return items, list(options[0] or []) if options else []
 
 
 def rationale_results(

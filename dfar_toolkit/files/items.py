@@ -55,6 +55,15 @@ class ItemsFolder:
         """The primary question's id."""
         return str(self.questions["question"][0])
 
+    def asked(self, question: str) -> tuple[pl.DataFrame, list[str]]:
+        """The items with people's labels of a question, which need not be the primary one, and its options."""
+        if question == self.question:
+            return self.items, self.options
+        options = self.questions.filter(question=question)["options"].to_list()
+        gold = self.targets.filter(question=question).select("item_id", pl.col("label").cast(pl.String))
+        items = self.items.drop("label").join(gold, on="item_id", how="left", maintain_order="left")
+        return items, list(options[0] or []) if options else []
+
     def of_config(self, config: str) -> ItemsFolder:
         """The items of one config, its primary question first.
 

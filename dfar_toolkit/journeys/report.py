@@ -20,6 +20,7 @@ from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import read_runs, scorable
 from dfar_toolkit.journeys.reliability import reliability_of_runs
 from dfar_toolkit.journeys.run_comparison import run_comparison
+from dfar_toolkit.journeys.scored_rationales import scored_rationales
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.report.document import ReportData
@@ -133,6 +134,10 @@ def report_data(
         cells = confusions(stacked, folder.items, options=options, split=split)
         everything = cells.filter(pl.col("subset") == "all")
         confusion = {str(run): part for (run,), part in everything.group_by("run_id", maintain_order=True)}
+    explained = [
+        scored_rationales(run, folder, split=split, confidence=confidence, n_boot=n_boot, seed=seed)
+        for run in runs.values()
+    ]
     compared = run_comparison(
         runs, folder, judgements=judged, split=split, confidence=confidence, n_boot=n_boot, seed=seed
     )
@@ -151,6 +156,8 @@ def report_data(
         reliability=reliability,
         confusions=confusion,
         comparison=compared,
+        rationales=pl.concat([one.rationales for one in explained]) if explained else pl.DataFrame(),
+        rationale_differences=pl.concat([one.differences for one in explained]) if explained else pl.DataFrame(),
         protocol=read_protocol(protocol if protocol is not None else _own_protocol(judgements)),
         footer=_footer(n_boot, seed),
     )

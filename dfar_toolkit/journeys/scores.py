@@ -14,17 +14,12 @@ from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines, scorable
+from dfar_toolkit.journeys.scored_rationales import scored_rationales
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.metrics.rationale.gold_words import GoldRule
 from dfar_toolkit.scoring import confusions, score
-from dfar_toolkit.scoring.rationale_differences import DIFFERENCE_COLUMNS, rationale_differences
-from dfar_toolkit.scoring.rationale_scores import (
-    RATIONALE_COLUMNS,
-    RATIONALE_PARTS,
-    rationale_parts,
-    rationale_scores,
-)
+from dfar_toolkit.scoring.rationale_scores import RATIONALE_PARTS
 from dfar_toolkit.scoring.score_columns import SCORE_SCHEMA
 from dfar_toolkit.tabular import nearest, quoted
 
@@ -144,9 +139,10 @@ def score_file(
             said(line)
     kind = str(folder.questions["kind"][0])
     of_answers = None if parts is None else [part for part in parts if part not in RATIONALE_PARTS]
-    rationales, differences = _of_rationales(
-        read.outputs, folder, parts, split, marked_by, confidence=confidence, n_boot=n_boot, seed=seed
-    )
+    rationales, differences = scored_rationales(
+        read.outputs, folder, parts=parts, split=split, marked_by=marked_by, confidence=confidence, n_boot=n_boot,
+        seed=seed,
+    )  # fmt: skip
     if of_answers == [] and parts:
         return Scored(pl.DataFrame(schema=SCORE_SCHEMA), _NO_CELLS, folder.options, rationales, differences)
     answers, asked = scorable(read.outputs, folder)
@@ -167,46 +163,6 @@ def score_file(
     )
     cells = confusions(read.outputs, folder.items, options=folder.options, split=split)
     return Scored(table, cells, folder.options, rationales, differences)
-
-
-def _of_rationales(
-    outputs: pl.DataFrame,
-    folder: ItemsFolder,
-    parts: Sequence[str] | None,
-    split: Sequence[str] | None,
-    marked_by: Sequence[GoldRule],
-    *,
-    confidence: float,
-    n_boot: int,
-    seed: int,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Scores of rationales and reasons under test, and paired tests between methods, where the file has any."""
-    wanted = None if parts is None else [part for part in parts if part in RATIONALE_PARTS]
-    items = folder.items if split is None else folder.items.filter(pl.col("split").is_in(list(split)))
-    outputs = outputs.filter(pl.col("item_id").is_in(items["item_id"].implode()))
-    if wanted == [] or not rationale_parts(outputs):
-        return pl.DataFrame(schema=RATIONALE_COLUMNS), pl.DataFrame(schema=DIFFERENCE_COLUMNS)
-    items, options = _of_question(outputs, items, folder)
-    table = rationale_scores(
-        outputs, items, folder.annotations, options=options, parts=wanted, gold=marked_by, confidence=confidence,
-        n_boot=n_boot, seed=seed,
-    )  # fmt: skip
-    differences = rationale_differences(
-        outputs, items, folder.annotations, options=options, parts=wanted, gold=marked_by[0],
-        confidence=confidence, n_boot=n_boot, seed=seed,
-    )  # fmt: skip
-    return table, differences
-
-
-def _of_question(outputs: pl.DataFrame, items: pl.DataFrame, folder: ItemsFolder) -> tuple[pl.DataFrame, list[str]]:
-    """The items with the gold labels of the question that is answered, and its options."""
-    names = outputs["question"].unique().to_list()
-    if len(names) > 1 or names == [folder.question]:
-        return items, folder.options
-    options = folder.questions.filter(question=names[0])["options"][0]
-    gold = folder.targets.filter(question=names[0]).select("item_id", pl.col("label").cast(pl.String))
-    items = items.drop("label").join(gold, on="item_id", how="left", maintain_order="left")
-    return items, [] if options is None else list(options)
 
 
 def check_judges(judged: pl.DataFrame, models: Sequence[str], where: str) -> None:

@@ -55,6 +55,8 @@ class ReportData:
             band_high`` and the fields of ``Estimate``: the observed share.
         confusions: Per run the cells ``gold, pred, count`` of its confusion matrix; ``pred`` null is "unparsed".
         comparison: The runs against each other, where there are several.
+        rationales: Numbers about the runs' rationales, from ``rationale_scores``.
+        rationale_differences: Paired tests between the methods of each run, from ``rationale_differences``.
         protocol: How reasons were judged (wording, what was shown, blinding, scale, judges per item).
         notes: Further lines at the end, such as what was left out and why.
         footer: What made the report, small at its end: version, seed, number of draws.
@@ -73,6 +75,8 @@ class ReportData:
     reliability: pl.DataFrame = field(default_factory=pl.DataFrame)
     confusions: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     comparison: Comparison | None = None
+    rationales: pl.DataFrame = field(default_factory=pl.DataFrame)
+    rationale_differences: pl.DataFrame = field(default_factory=pl.DataFrame)
     protocol: Mapping[str, object] = field(default_factory=dict)
     notes: Sequence[str] = ()
     footer: Sequence[str] = ()

@@ -7,6 +7,7 @@ from typing import Final
 
 from dfar_toolkit.report.distribution_meanings import DISTRIBUTION_MEANINGS
 from dfar_toolkit.report.people_meanings import PEOPLE_MEANINGS
+from dfar_toolkit.report.rationale_meanings import RATIONALE_MEANINGS
 from dfar_toolkit.report.reason_meanings import REASON_MEANINGS
 
 _NAMES: Final = {
@@ -54,7 +55,7 @@ _NAMES: Final = {
     "clean": "Subset: items whose text does not stand in the training data, neither exactly nor nearly.",
     "stem": "Subset: clean items that share their stem (the opening of the text) with a training item.",
 }
-MEANINGS: Final = _NAMES | DISTRIBUTION_MEANINGS | PEOPLE_MEANINGS | REASON_MEANINGS
+MEANINGS: Final = _NAMES | DISTRIBUTION_MEANINGS | PEOPLE_MEANINGS | REASON_MEANINGS | RATIONALE_MEANINGS
 
 
 def meanings(names: Iterable[str]) -> dict[str, str]:

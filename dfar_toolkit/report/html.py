@@ -100,6 +100,7 @@ def _figures(data: ReportData) -> dict[str, list[Figure]]:
         "calibration": list(_reliability(data)),
         "reasons": _drawn("reasons", _REASONS, None if empty else reasons_plot(data.scores)),
         "confusions": list(_confusions(data)),
+        "rationales": list(_rationales(data)),
     }
 
 
@@ -129,7 +130,28 @@ def _confusions(data: ReportData) -> Iterable[Figure]:
         yield from _drawn(f"confusion{i}", f"{run}. Shade: share of the row.", chart)
 
 
-def _drawn(name: str, caption: str, chart: alt.LayerChart | alt.FacetChart | None) -> list[Figure]:
+def _rationales(data: ReportData) -> Iterable[Figure]:
+    from dfar_toolkit.report.curve_plot import curve_plot
+    from dfar_toolkit.report.rationale_plot import rationale_plot
+    from dfar_toolkit.report.rationales import RANDOM, compared_rows, flip_curves
+
+    yield from _drawn(
+        "rationales", "Methods with intervals; 0 is chance.", rationale_plot(compared_rows(data.rationales))
+    )
+    for i, (run, operator, rows) in enumerate(flip_curves(data.rationales)):
+        chart = curve_plot(
+            rows,
+            steps=sorted({row["share"] for row in rows}),
+            methods=list(dict.fromkeys(row["rationale_method"] for row in rows)),
+            baseline=RANDOM,
+            across="share of the words taken away",
+            up="flips",
+        )
+        caption = f"{run}: items whose label changes without these words ({operator}); higher is better. Grey: random."
+        yield from _drawn(f"flips{i}", caption, chart)
+
+
+def _drawn(name: str, caption: str, chart: alt.LayerChart | alt.FacetChart | alt.VConcatChart | None) -> list[Figure]:
     from dfar_toolkit.report.plots import themed
     from dfar_toolkit.report.svg import chart_svg
 

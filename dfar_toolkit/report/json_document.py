@@ -38,9 +38,9 @@ def json_document(data: ReportData) -> str:
         "scores": data.scores,
         "reliability": data.reliability,
         "confusions": data.confusions,
-        "comparison": None
-        if data.comparison is None
-        else {f.name: getattr(data.comparison, f.name) for f in fields(data.comparison)},
+        "comparison": None if data.comparison is None else _fields(data.comparison),
+        "rationales": data.rationales,
+        "rationale_differences": data.rationale_differences,
         "protocol": data.protocol,
         "notes": data.notes,
         "footer": data.footer,

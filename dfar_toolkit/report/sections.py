@@ -16,6 +16,7 @@ from dfar_toolkit.report.compared import comparison_section
 from dfar_toolkit.report.distributions import distributions_section
 from dfar_toolkit.report.document import UNPARSED, ReportData, plain_text
 from dfar_toolkit.report.glossary import meanings
+from dfar_toolkit.report.rationales import rationales_section
 from dfar_toolkit.report.reasons import reasons_section
 from dfar_toolkit.report.scored import scores_section
 from dfar_toolkit.report.table import Section, Table
@@ -30,8 +31,8 @@ def sections(data: ReportData) -> list[Section]:
         _data(data), _findings(data), _agreement(data), annotators_section(data), scores_section(data.scores),
         distributions_section(data.scores), calibration_section(data.scores, data.reliability),
         as_annotator_section(data.scores), answer_shares_section(data.scores), _confusions(data),
-        comparison_section(data.comparison), reasons_section(data.scores, data.protocol), _notes(data),
-        glossary_section(data),
+        comparison_section(data.comparison), reasons_section(data.scores, data.protocol),
+        rationales_section(data.rationales, data.rationale_differences), _notes(data), glossary_section(data),
     ]  # fmt: skip
     return [s for s in found if s.text or s.tables]
 
@@ -127,7 +128,7 @@ def glossary_section(data: ReportData) -> Section:
     """What the names of the numbers that occur mean, folded."""
     names = {plain_text(r.get("statistic")) for r in data.agreement}
     compared = [] if data.comparison is None else [data.comparison.differences]
-    for frame in (data.scores, *compared):
+    for frame in (data.scores, *compared, data.rationales):
         for column in {"metric", "subset"} & set(frame.columns):
             names |= set(frame[column].drop_nulls().unique().to_list())
     if {"part", "predictor"} <= set(data.scores.columns):

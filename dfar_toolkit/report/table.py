@@ -7,7 +7,7 @@ from typing import Literal
 
 Key = Literal[
     "data", "findings", "agreement", "annotators", "scores", "distributions", "calibration", "people", "bias",
-    "confusions", "comparisons", "reasons", "notes", "glossary",
+    "confusions", "comparisons", "reasons", "rationales", "notes", "glossary",
 ]  # fmt: skip
 
 
