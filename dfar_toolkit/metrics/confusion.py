@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from dfar_toolkit.estimate import Estimate, Floats, Formula, Patterns, collapse, estimate, estimates_frame, proportion
+from dfar_toolkit.estimate import Estimate, Floats, Patterns, collapse, estimates_frame, proportion
 from dfar_toolkit.metrics.labels import Column, PairedLabels, pair_labels
+from dfar_toolkit.metrics.option_estimates import estimate_options
 
 Over = Literal["all", "answered"]
 
@@ -70,7 +71,8 @@ def precision_recall_f1(
 
     With $t_k$ gold, $p_k$ predicted, $h_k$ both: precision $h_k / p_k$ and recall $h_k / t_k$ with Wilson's interval
     (effective n over groups), $F_k = 2 h_k / (t_k + p_k)$ with a bootstrap over groups. An unanswered item is in
-    $t_k$ and in no $p_k$.
+    $t_k$ and in no $p_k$. Cost: N K, and one set of B draws for all K options: B (K + 1) for each different row of
+    margins.
 
     Args:
         frame: One row per item, or None with arrays.
@@ -102,19 +104,19 @@ def precision_recall_f1(
     pairs = pair_labels("precision_recall_f1", frame, gold=gold, pred=pred, group=group, options=options)
     pairs = select_items("precision_recall_f1", pairs, over)
     patterns = margins(pairs)
+    f1 = estimate_options(
+        [f"F1 of {label}" for label in pairs.options],
+        patterns,
+        _f1,
+        confidence=confidence,
+        n_boot=n_boot,
+        seed=seed,
+        undefined=[f'"{label}" is neither gold nor predicted' for label in pairs.options],
+    )
     found, beside = [], []
     for code, label in enumerate(pairs.options):
-        f1 = estimate(
-            f"F1 of {label}",
-            patterns,
-            _f1_of(code),
-            confidence=confidence,
-            n_boot=n_boot,
-            seed=seed,
-            undefined=f'"{label}" is neither gold nor predicted',
-        )
         precision = _share(pairs, "precision", code, confidence)
-        found += [precision, _share(pairs, "recall", code, confidence), f1]
+        found += [precision, _share(pairs, "recall", code, confidence), f1[code]]
         beside += [{"metric": m, "label": label} for m in ("precision", "recall", "f1")]
     return estimates_frame(found, beside=beside) if found else _no_classes()
 
@@ -180,11 +182,6 @@ def _f1(sums: Floats) -> Floats:
     hit, gold, pred = _parts(sums)
     f1: Floats = 2 * hit / (gold + pred[:, :-1])
     return f1
-
-
-def _f1_of(code: int) -> Formula:
-    """F1 of one option as a formula of the sums."""
-    return lambda sums: _f1(sums)[:, code]
 
 
 def balanced_formula(sums: Floats) -> Floats:

@@ -101,7 +101,7 @@ def reasons_plot(scores: pl.DataFrame) -> alt.FacetChart | None:
 
 
 def confusion_plot(frame: pl.DataFrame) -> alt.LayerChart | None:
-    """A heat map: counts as numbers, colour by the share of the gold label's row."""
+    """A heat map: counts as numbers, colour by the share of the gold label's row; K (K + 1) cells of K options."""
     import altair as alt
 
     gold, pred, counts = confusion_cells(frame)

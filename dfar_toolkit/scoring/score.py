@@ -14,6 +14,7 @@ from dfar_toolkit.metrics.bias.bias_table import bias_table
 from dfar_toolkit.metrics.judged import judgements_of_runs
 from dfar_toolkit.metrics.ordinal import ordinal_table
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
+from dfar_toolkit.metrics.soft_labels.perfect_model import KeptMeans
 from dfar_toolkit.metrics.subsets import Subset, leak_subsets
 from dfar_toolkit.scoring.judged_part import judged_of_these, judged_rows
 from dfar_toolkit.scoring.label_part import label_rows
@@ -110,7 +111,7 @@ def score(
     frame = answers.frame.drop("group") if alone else answers.frame  # then every item is its own unit
     settings = _Settings(confidence, n_boot, seed)
     wanted = set(PARTS if parts is None else parts)
-    context = _Context(answers, items, annotations, ordered, note, {})
+    context = _Context(answers, items, annotations, ordered, note, {}, {})
     for run, rows in frame.partition_by("run_id", as_dict=True, maintain_order=True).items():
         for subset in subsets:
             found += _one_run(str(run[0]), subset, rows.filter(subset.keep), context, wanted, settings)
@@ -138,6 +139,7 @@ class _Context(NamedTuple):
     ordered: bool
     note: str
     ceilings: dict[str, pl.DataFrame | None]  # by subset: they are about the votes, the same for all runs
+    perfect: KeptMeans  # as are the draws of a perfect model for runs that answer the same items
 
 
 def _one_run(
@@ -163,7 +165,7 @@ def _one_run(
     if len(gold) and ordered:
         work["ordinal"] = lambda: ordinal_table(gold, options=options, **how)
     if pairs is not None:
-        work["soft"] = lambda: soft_rows(pairs, ordered=ordered, **how)
+        work["soft"] = lambda: soft_rows(pairs, ordered=ordered, kept=context.perfect, **how)
         work["calibration"] = lambda: calibration_rows(pairs, part, options, **how)
     asked = [name for name in PARTS if name in wanted and name in work]
     tables = _done({name: work[name] for name in asked}, many=len(part) > _SIDE_BY_SIDE)

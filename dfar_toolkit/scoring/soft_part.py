@@ -19,6 +19,7 @@ from dfar_toolkit.metrics.soft_labels.brier import brier_score_rows
 from dfar_toolkit.metrics.soft_labels.cross_entropy import soft_cross_entropy_rows
 from dfar_toolkit.metrics.soft_labels.joined_pairs import joined_pairs
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
+from dfar_toolkit.metrics.soft_labels.perfect_model import KeptMeans
 from dfar_toolkit.metrics.soft_labels.references import corpus_mean_predictor, mean_shares, reference_predictors
 from dfar_toolkit.metrics.soft_labels.score_table import soft_label_table
 from dfar_toolkit.metrics.soft_labels.total_variation import total_variation_rows
@@ -42,13 +43,17 @@ def predicted_pairs(part: pl.DataFrame, options: tuple[str, ...]) -> PairedDistr
     return joined_pairs("score", part, options) if part.select((human & predicted).any()).item() else None
 
 
-def soft_rows(pairs: PairedDistributions, *, ordered: bool, confidence: float, n_boot: int, seed: int) -> pl.DataFrame:
+def soft_rows(
+    pairs: PairedDistributions, *, ordered: bool, kept: KeptMeans, confidence: float, n_boot: int, seed: int
+) -> pl.DataFrame:
     """Every soft-label score of a run and of its references.
+
+    ``kept`` is handed on from run to run: what a perfect model gets on the same votes is drawn once.
 
     Returns:
         Rows ``metric, predictor`` (null for the run itself) and Estimate's fields.
     """
-    table = soft_label_table(pairs, ordered=ordered, confidence=confidence, n_boot=n_boot, seed=seed)
+    table = soft_label_table(pairs, ordered=ordered, kept=kept, confidence=confidence, n_boot=n_boot, seed=seed)
     own = pl.col("predictor") == "run"
     return table.with_columns(pl.when(~own).then("predictor").alias("predictor"))
 

@@ -2,7 +2,8 @@ r"""Calibration against people: do votes follow the predicted probabilities, doe
 
 Where people differ, the distribution of their votes is what a probability should mean. The distance of the two
 distributions themselves (total variation, cross-entropy) and the mean absolute difference of entropies are in
-``soft_labels``. Cost: O(N K log N); rank calibration O(N K^2).
+``soft_labels``. Cost: O(N K log N); rank calibration O(N K log K), or O(N K^2) up to 12
+options, and as much again for each of up to 100 simulations of it, which are of 20,000 items in all.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together,
 from dfar_toolkit.estimate.additive import in_columns
 from dfar_toolkit.metrics.calibration.bins import Binning
 from dfar_toolkit.metrics.calibration.debiased_calibration_error import DebiasedError, debiased_error, with_enough_bins
-from dfar_toolkit.metrics.calibration.targets import is_hard, pair_targets
+from dfar_toolkit.metrics.calibration.targets import Flags, is_hard, pair_targets
 from dfar_toolkit.metrics.labels import Codes, Column
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 
 _EQUAL: Final = 1e-12  # shares and probabilities that differ by less are tied
 _LABELS: Final = "gold holds labels, not shares of votes"
 _SIMULATED: Final = 20_000  # items whose votes are drawn anew to say what a perfect model gets
+_FEW: Final = 12  # options that are compared pair by pair
+_CELLS: Final = 1_000_000  # numbers put in order at once
 
 
 def human_calibration_error(
@@ -245,7 +248,20 @@ def _mean_entropy_gap(gold: Floats, pred: Floats) -> float:
 
 
 def _ranks(gold: Floats, pred: Floats) -> tuple[Floats, Floats]:
-    """Whether all options that people order are ordered alike (N,), and whether people order any (N,)."""
+    """Whether all options that people order are ordered alike (N,), and whether people order any (N,).
+
+    Pair by pair up to 12 options, which is several times faster for very many items; with more by sorting.
+    """
+    if gold.shape[1] <= _FEW:
+        alike, ordered = _ranks_by_pairs(gold, pred)
+    else:
+        step = max(1, _CELLS // gold.shape[1])
+        parts = [_ranks_by_sorting(gold[i : i + step], pred[i : i + step]) for i in range(0, max(len(gold), 1), step)]
+        alike, ordered = (np.concatenate(flags) for flags in zip(*parts, strict=True))
+    return (alike & ordered).astype(np.float64), ordered.astype(np.float64)
+
+
+def _ranks_by_pairs(gold: Floats, pred: Floats) -> tuple[Flags, Flags]:
     alike, ordered = np.ones(len(gold), dtype=bool), np.zeros(len(gold), dtype=bool)
     width = gold.shape[1]
     for k in range(width):
@@ -254,7 +270,23 @@ def _ranks(gold: Floats, pred: Floats) -> tuple[Floats, Floats]:
             more, less = people > _EQUAL, people < -_EQUAL
             ordered |= more | less
             alike &= (~more | (model > _EQUAL)) & (~less | (model < -_EQUAL))
-    return (alike & ordered).astype(np.float64), ordered.astype(np.float64)
+    return alike, ordered
+
+
+def _ranks_by_sorting(gold: Floats, pred: Floats) -> tuple[Flags, Flags]:
+    """With the options as people order them, each must be predicted above the highest of those that stand below it."""
+    order = np.argsort(gold, axis=1)
+    people, model = np.take_along_axis(gold, order, axis=1), np.take_along_axis(pred, order, axis=1)
+    above = people[:, 1:] - people[:, :-1] > _EQUAL  # where people have all options from here on above all before
+    highest = np.maximum.accumulate(model, axis=1)[:, :-1]
+    rival = np.maximum.accumulate(np.where(above, highest, -np.inf), axis=1)
+    alike: Flags = np.all(model[:, 1:] - rival > _EQUAL, axis=1)
+    # A chain of options that are level one by one may have ends that are not, by a few roundings: pair by pair then.
+    first = np.maximum.accumulate(np.where(above, np.arange(1, people.shape[1]), 0), axis=1)
+    chained = (people[:, 1:] - np.take_along_axis(people, first, axis=1) > _EQUAL).any(axis=1)
+    if chained.any():
+        alike[chained] = _ranks_by_pairs(gold[chained], pred[chained])[0]
+    return alike, people[:, -1] - people[:, 0] > _EQUAL
 
 
 def _mean_rank(gold: Floats, pred: Floats) -> float:

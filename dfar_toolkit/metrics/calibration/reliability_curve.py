@@ -107,14 +107,16 @@ def _band(
     facet: Facet, codes: npt.NDArray[np.int64], n_bins: int, groups: pl.Series | None, hard: bool, confidence: float
 ) -> tuple[Floats, Floats]:
     """Ends (B,) between which the observed share of a calibrated model lies, ``nan`` where nothing is known."""
-    from scipy.stats import binom, norm
+    from scipy.special import ndtri
 
     units, tail = unit_codes(groups, len(codes)), (1 - confidence) / 2
     count, mean = bin_means(codes, n_bins, facet.predicted)
     if hard and units is None:
+        from scipy.stats import binom  # slow to import, and only of use here
+
         n, p = np.maximum(count, 1), np.clip(np.nan_to_num(mean), 0, 1)
         return np.asarray(binom.ppf(tail, n, p) / n), np.asarray(binom.ppf(1 - tail, n, p) / n)
-    half = norm.ppf(1 - tail) * np.sqrt(gap_variances(facet, codes, n_bins, units, hard=hard))
+    half = ndtri(1 - tail) * np.sqrt(gap_variances(facet, codes, n_bins, units, hard=hard))
     alone = np.array([_units_in(codes, units, place) < 2 for place in range(n_bins)])
     observed = bin_means(codes, n_bins, facet.observed)[1]
     of_one_mind = (observed == 0) | (observed == 1)  # residuals then say nothing of how votes scatter

@@ -22,6 +22,7 @@ from dfar_toolkit.metrics.labels import Codes
 N_SIMULATIONS: Final = 200
 
 _EXACT: Final = 20_000  # items up to which labels are drawn one by one; the sum of a bin is normal enough beyond
+_CELLS: Final = 100_000  # labels drawn at once
 
 
 def gap_variances(facet: Facet, codes: Codes, n_bins: int, units: Codes | None, *, hard: bool) -> Floats:
@@ -96,9 +97,11 @@ def _drawn_labels(predicted: Floats, codes: Codes, n_bins: int, rng: np.random.G
     sorted_codes, sorted_values = codes[order], predicted[order]
     present, starts = np.unique(sorted_codes, return_index=True)
     sizes = np.diff(np.append(starts, len(codes)))
-    for draw in range(N_SIMULATIONS if len(codes) else 0):
-        residual = (rng.random(len(codes)) < sorted_values) - sorted_values
-        gaps[draw, present] = np.abs(np.add.reduceat(residual, starts)) / sizes
+    step = max(1, _CELLS // max(1, len(codes)))  # several samples at a time, one after the other in memory
+    for first in range(0, N_SIMULATIONS if len(codes) else 0, step):
+        some = slice(first, min(first + step, N_SIMULATIONS))
+        residual = (rng.random((some.stop - first, len(codes))) < sorted_values) - sorted_values
+        gaps[some, present] = np.abs(np.add.reduceat(residual, starts, axis=1)) / sizes
     return gaps
 
 

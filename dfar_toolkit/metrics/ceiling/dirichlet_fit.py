@@ -6,12 +6,15 @@ $A = \sum_k \alpha_k$ the likelihood of the sequence of votes (no multinomial co
     $\log L = \sum_i [ \sum_k \sum_{j < y_{ik}} \log(\alpha_k + j) - \sum_{j < n_i} \log(A + j) ]$
 
 which depends on the votes only through how many items have more than j of them. Newton's method in $\log \alpha$,
-damped, within bounds. Cost: the distinct rows once, then per step K x min(largest n_i, 4096), plus the counts above.
+damped, within bounds. Cost: the distinct rows times K once, then per step K x min(largest n_i, 4096), plus the counts
+above, and K^3 for a fit alone. Of resamples fitted together a step is linear in K: the Hessian is a diagonal and one
+outer product, $\mathrm{diag}(d) + c \, \alpha \alpha^T$ with $c < 0$, which is positive definite just where all d and
+$1 + c \sum_k \alpha_k^2 / d_k$ are above 0, and is solved for by the formula of Sherman and Morrison.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -202,34 +205,51 @@ def _sums(histogram: _Histogram, x: Floats) -> tuple[Floats, Floats, Floats]:
     return value, first, second
 
 
-def _objective(histogram: _Histogram, theta: Floats) -> tuple[Floats, Floats, Floats]:
-    """Negative log-likelihood per item at log alpha (..., K), gradient (..., K), Hessian (..., K, K)."""
+class _Slopes(NamedTuple):
+    """Derivatives in log alpha: gradient (..., K); the Hessian is diag(``diagonal``) + ``outer`` alpha alpha^T."""
+
+    gradient: Floats
+    diagonal: Floats
+    outer: Floats
+    alpha: Floats
+
+    def hessian(self) -> Floats:
+        """The matrix (K, K) of a single fit."""
+        curve: Floats = self.outer * self.alpha[:, None] * self.alpha
+        curve[np.diag_indices(len(self.alpha))] += self.diagonal
+        return curve
+
+    def of(self, some: npt.NDArray[Any]) -> _Slopes:
+        """Those of some of several resamples."""
+        return _Slopes(*(part[some] for part in self))
+
+
+def _objective(histogram: _Histogram, theta: Floats) -> tuple[Floats, _Slopes]:
+    """Negative log-likelihood per item at log alpha (..., K), with its derivatives."""
     alpha, n = np.exp(theta), np.asarray(histogram.n)
     value, first, second = _sums(histogram, np.concatenate([alpha, alpha.sum(axis=-1, keepdims=True)], axis=-1))
     nll = np.asarray((value[..., -1] - value[..., :-1].sum(axis=-1)) / n)
-    slope = (first[..., -1:] - first[..., :-1]) * alpha / n[..., None]
-    curve = (second[..., -1] / n)[..., None, None] * alpha[..., :, None] * alpha[..., None, :]
-    place = np.arange(theta.shape[-1])
-    curve[..., place, place] += slope - second[..., :-1] * alpha**2 / n[..., None]
-    return nll, slope, curve
+    gradient = (first[..., -1:] - first[..., :-1]) * alpha / n[..., None]
+    diagonal = gradient - second[..., :-1] * alpha**2 / n[..., None]
+    return nll, _Slopes(gradient, diagonal, np.asarray(second[..., -1] / n), alpha)
 
 
 def _newton(histogram: _Histogram, start: Floats) -> tuple[Floats, float, bool]:
     low, high = np.log(LOWEST), np.log(HIGHEST)
     chosen = histogram.above[0, :-1] > 0
     theta = np.where(chosen, np.clip(np.log(start), low, high), low)
-    nll, slope, curve = _objective(histogram, theta)
+    nll, slopes = _objective(histogram, theta)
     damping = 0.0
     for _ in range(_STEPS):
-        held = _held(chosen, theta, slope)
-        if np.abs(slope[~held]).max(initial=0.0) <= _FLAT:
+        held = _held(chosen, theta, slopes.gradient)
+        if np.abs(slopes.gradient[~held]).max(initial=0.0) <= _FLAT:
             return np.exp(theta), float(nll), True
-        step, damping = _step(slope, curve, ~held, damping)
+        step, damping = _step(slopes.gradient, slopes.hessian(), ~held, damping)
         tried = np.clip(theta + np.clip(step, -_STRIDE, _STRIDE), low, high)
         found = _objective(histogram, tried)
         if found[0] <= nll + 1e-14 * abs(nll):
             theta, damping = tried, damping / 10 if damping > 1e-9 else 0.0
-            nll, slope, curve = found
+            nll, slopes = found
         else:
             damping = max(10 * damping, 1e-4)
     return np.exp(theta), float(nll), False
@@ -248,24 +268,33 @@ def _newton_together(above: Floats, n: Floats, start: Floats) -> Floats:
     none = np.empty(0, dtype=np.int64)
     chosen, found = above[:, 0, :-1] > 0, np.full((len(above), len(start)), np.nan)
     theta = np.where(chosen, np.clip(np.log(start), low, high), low)
-    left, place = np.arange(len(above)), np.arange(len(start))
-    nll, slope, curve = _objective(_Histogram(above, np.empty(0), none, np.empty(0), n), theta)
+    left = np.arange(len(above))
+    nll, slopes = _objective(_Histogram(above, np.empty(0), none, np.empty(0), n), theta)
     for _ in range(_STEPS):
-        held = _held(chosen[left], theta, slope)
-        flat = np.abs(np.where(held, 0.0, slope)).max(axis=1) <= _FLAT
+        held = _held(chosen[left], theta, slopes.gradient)
+        flat = np.abs(np.where(held, 0.0, slopes.gradient)).max(axis=1) <= _FLAT
         found[left[flat]] = np.exp(theta[flat])
-        curve[held[:, :, None] | held[:, None, :]] = 0.0
-        curve[:, place, place] += held
-        open_ = ~flat & (np.linalg.eigvalsh(curve)[:, 0] > 0)
+        step, downhill = _steps(slopes, held)
+        open_ = ~flat & downhill
         if not open_.any():
             break
-        step = np.linalg.solve(curve[open_], -np.where(held, 0.0, slope)[open_][:, :, None])[:, :, 0]
-        tried = np.clip(theta[open_] + np.clip(step, -_STRIDE, _STRIDE), low, high)
+        tried = np.clip(theta[open_] + np.clip(step[open_], -_STRIDE, _STRIDE), low, high)
         left, before = left[open_], nll[open_]
-        nll, slope, curve = _objective(_Histogram(above[left], np.empty(0), none, np.empty(0), n[left]), tried)
+        nll, slopes = _objective(_Histogram(above[left], np.empty(0), none, np.empty(0), n[left]), tried)
         down = nll <= before + 1e-14 * np.abs(before)
-        left, theta, nll, slope, curve = left[down], tried[down], nll[down], slope[down], curve[down]
+        left, theta, nll, slopes = left[down], tried[down], nll[down], slopes.of(down)
     return found
+
+
+def _steps(slopes: _Slopes, held: npt.NDArray[np.bool_]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Newton's step (B, K) of the parameters that are not held, and where (B,) the Hessian is positive definite."""
+    free = np.where(held, 1.0, slopes.diagonal)
+    along = np.where(held, 0.0, slopes.alpha)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved, turned = -np.where(held, 0.0, slopes.gradient) / free, along / free
+        rest = 1 + slopes.outer * (along * turned).sum(axis=1)
+        step = moved - turned * (slopes.outer * (along * moved).sum(axis=1) / rest)[:, None]
+    return step, (free > 0).all(axis=1) & (rest > 0)
 
 
 def _step(slope: Floats, curve: Floats, free: npt.NDArray[np.bool_], damping: float) -> tuple[Floats, float]:

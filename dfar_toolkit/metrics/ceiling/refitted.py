@@ -2,7 +2,8 @@
 
 Up to 1,000 distinct rows of votes a score is computed anew for each draw. With more, its dependence on alpha is taken
 as linear in log alpha (alpha is still refitted, and known well where rows are that many); ``method`` says so. Cost: B
-refits, each over the distinct rows, with groups over the items too.
+refits, each over the distinct rows times K, with groups over the items too. Above 1,000 distinct rows the slopes take
+2 K scores of K options: quadratic in K, and linear up to there.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ Shares $q \sim$ Dirichlet(a) are independent Gamma($a_k$, 1) variables divided b
 with f and F density and distribution function of Gamma(shape, 1). For K = 2 this is $P(B > 1/2)$, B ~ Beta($a_1, a_2$).
 In $x = \log t$ the integrand is entire and dies out on both sides, so the plain trapezoidal rule converges
 exponentially: the error here is below 1e-9. Rows whose largest shapes are alike share their nodes, so F costs what the
-distinct shapes cost: votes up to n on K options have K (n + 1) of them, however many rows.
+distinct shapes cost: votes up to n on K options have K (n + 1) of them, however many rows. The products over options
+are linear in K for each row: where alpha is fitted again to each of B resamples, B times the distinct rows of votes
+times K times some 50 to 100 nodes, which is most of what the ceilings of very many options cost.
 """
 
 from __future__ import annotations
@@ -75,15 +77,17 @@ def _integrals(shapes: Floats, x: Floats) -> Floats:
     """Chances (P, K) from nodes (G,); f and F once for every shape that occurs."""
     from scipy.special import gammainc, gammaln
 
-    different, place = np.unique(shapes, return_inverse=True)
-    place, at, t = place.reshape(shapes.shape).T, different[:, None], np.exp(x)
+    different = np.unique(shapes)
+    place, at, t = np.searchsorted(different, shapes.T), different[:, None], np.exp(x)
     below = gammainc(at, t)
     density = np.exp(at * x - t - gammaln(at))
     # f / F stays below the shape, so the product of all F serves every option; where F is 0 there is no mass.
     ratio = np.divide(density, below, out=np.zeros_like(below), where=below > 0)
-    product = below[place[0]]
+    product, totals = below[place[0]], np.empty(shapes.shape)
+    taken = np.empty_like(product)
     for own in place[1:]:
-        product *= below[own]
-    totals = np.column_stack([np.einsum("pg,pg->p", product, ratio[own]) for own in place])
+        product *= np.take(below, own, axis=0, out=taken, mode="clip")
+    for own, total in zip(place, totals.T, strict=True):
+        np.einsum("pg,pg->p", product, np.take(ratio, own, axis=0, out=taken, mode="clip"), out=total)
     chances: Floats = totals / totals.sum(axis=1, keepdims=True)
     return chances

@@ -13,8 +13,9 @@ noted there, and is the check of the model behind the other rows: on the Scruple
 differ somewhat more within an item than they do, and the rows ``perfect_model`` are a little too high.
 
 Cross-entropy, KL, the Brier score, total variation, Manhattan distance and top label are exact; the others are means of
-some 200,000 draws, shared among the distinct rows of votes. Cost: as scoring 200,000 items, or the distinct rows if
-they are more.
+some 200,000 draws, shared among the distinct rows of votes. Cost: 200,000 K gamma variables (the distinct rows of votes
+times K if they are more) and the scores of them that have no closed form; no more than a million numbers are held at
+once.
 """
 
 from __future__ import annotations
@@ -32,20 +33,33 @@ from dfar_toolkit.metrics.ceiling.vote_counts import distinct_rows
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
 
 Scores = Callable[[PairedDistributions], Sequence[Additive]]
+Means = dict[str, tuple[Floats, Floats]]  # by metric: mean rows (P, D), means (D, P, 20) of batches
+KeptMeans = dict[tuple[object, ...], Means]  # of votes, so that several runs on the same items share the draws
 
 DRAWS: Final = 200_000  # predictions drawn in all
 
+_CELLS: Final = 1_000_000  # shares drawn at once
+_WORTH_KEEPING: Final = 1_000_000  # votes (P, K) up to which what was drawn is kept for other runs
 _BATCHES: Final = 20  # batches of draws from whose spread the Monte-Carlo error is read
 _BY_DEFINITION: Final = "0 by definition; the fitted Dirichlet says {:.4f}, which shows how well it fits"
 _UNKNOWN: Final = "the number of votes is not known, so neither is what a perfect model would get"
 
 
-def perfect_model_scores(pairs: PairedDistributions, scores: Scores, *, seed: int = 0) -> list[Additive]:
+def perfect_model_scores(
+    pairs: PairedDistributions,
+    scores: Scores,
+    *,
+    drawn: Scores | None = None,
+    kept: KeptMeans | None = None,
+    seed: int = 0,
+) -> list[Additive]:
     r"""Additive statistics of a perfect model: its expected rows, $E[x_i(\theta_i)]$, item by item.
 
     Args:
         pairs: Votes (N, K); the predictions in it are not used.
         scores: Makes the statistics of any paired distributions.
+        drawn: Makes those of them that have no closed form, which alone are needed of the draws; None takes all.
+        kept: What was found before with the same ``drawn``, to be used again for the same votes, and added to.
         seed: Seed of the draws.
 
     Returns:
@@ -77,53 +91,104 @@ def perfect_model_scores(pairs: PairedDistributions, scores: Scores, *, seed: in
     fit = fit_patterns(patterns, times)
     if np.isnan(fit.alpha).any():
         return [_without_value(s, fit.note) for s in scores(pairs)]
-    drawn, per_row = _drawn(pairs, fit.alpha, patterns, seed)
+    of_rows = _of_patterns(pairs, patterns, _posterior_means(fit.alpha, patterns))
+    per_row = max(1, DRAWS // len(patterns))
     exact = _exact(fit.alpha, patterns)
+    means = _kept_means({} if kept is None else kept, of_rows, fit.alpha, drawn or scores, per_row, seed)
     found = []
-    for score in scores(drawn):
-        samples = score.rows.T.reshape(-1, len(patterns), per_row)
-        rows, how = samples.mean(axis=2).T, f"{per_row} draws for each of {len(patterns)} rows of votes"
+    for score in scores(of_rows):
         if score.metric in exact:
-            rows[:, 0], how = np.where(rows[:, 1] > 0, exact[score.metric], 0.0), "exactly"
+            rows, how = score.rows.copy(), "exactly"
+            rows[:, 0] = np.where(rows[:, 1] > 0, exact[score.metric], 0.0)
         else:
-            how += _monte_carlo_error(score, samples, times)
+            rows, batches = means[score.metric]
+            how = f"{per_row} draws for each of {len(patterns)} rows of votes"
+            how += _monte_carlo_error(score, batches, times)
         how = f"expected under the fitted Dirichlet, {how}"
         if score.metric == "brier_score_unbiased":
-            how, rows[:, 0] = _BY_DEFINITION.format(times @ rows[:, 0] / max(times @ rows[:, 1], 1)), 0.0
+            said = float(times @ rows[:, 0]) / max(float(times @ rows[:, 1]), 1.0)
+            how, rows[:, 0] = _BY_DEFINITION.format(said), 0.0
         note = "; ".join(filter(None, [pairs.note, how, fit.note]))
         found.append(score._replace(rows=np.stack([column[of_item] for column in rows.T]).T, note=note))
     return found
 
 
-def _monte_carlo_error(score: Additive, samples: Floats, times: Floats) -> str:
-    """Standard error of the drawing, from batches of the draws; "" where there are too few."""
-    per_row = samples.shape[2]
-    if per_row < 2 * _BATCHES:
+def _monte_carlo_error(score: Additive, batches: Floats, times: Floats) -> str:
+    """Standard error of the drawing, from means of batches of the draws (D, P, 20); "" where there are too few."""
+    if not batches.shape[2]:
         return ""
-    size = per_row // _BATCHES
-    used = samples[:, :, : size * _BATCHES]
-    batches = used.reshape(*samples.shape[:2], _BATCHES, size).mean(axis=3)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = score.formula(np.einsum("p,dpb->bd", times, batches))
     return f" (Monte-Carlo error {values.std(ddof=1) / np.sqrt(_BATCHES):.1g})" if np.isfinite(values).all() else ""
 
 
-def _drawn(pairs: PairedDistributions, alpha: Floats, patterns: Floats, seed: int) -> tuple[PairedDistributions, int]:
-    """Each distinct row of votes several times over, with predictions drawn from its posterior."""
-    per_row = max(1, DRAWS // len(patterns))
-    counts = np.asfortranarray(np.repeat(patterns, per_row, axis=0))
-    gamma = np.asfortranarray(np.random.default_rng(seed).standard_gamma(np.ascontiguousarray(alpha + counts)))
-    drawn = pairs._replace(
-        gold=counts / counts.sum(axis=1, keepdims=True),
-        pred=gamma / gamma.sum(axis=1, keepdims=True),
-        mass=np.ones(len(counts)),
-        counts=counts,
+def _of_patterns(pairs: PairedDistributions, patterns: Floats, pred: Floats) -> PairedDistributions:
+    """Rows of votes (P, K), each as one item with a prediction."""
+    return pairs._replace(
+        gold=patterns / patterns.sum(axis=1, keepdims=True),
+        pred=pred,
+        mass=np.ones(len(patterns)),
+        counts=patterns,
         groups=None,
-        n_items=len(counts),
+        n_items=len(patterns),
         note="",
         times=None,
     )
-    return drawn, per_row
+
+
+def _posterior_means(alpha: Floats, patterns: Floats) -> Floats:
+    shapes = alpha + patterns
+    means: Floats = shapes / shapes.sum(axis=1, keepdims=True)
+    return means
+
+
+def _kept_means(
+    kept: KeptMeans, of_rows: PairedDistributions, alpha: Floats, scores: Scores, per_row: int, seed: int
+) -> Means:
+    """As :func:`_means`, taken from what is kept for these votes, or put there."""
+    key = (of_rows.gold.shape, np.asarray(of_rows.counts).tobytes(), alpha.tobytes(), per_row, seed)
+    found = kept[key] if key in kept else _means(of_rows, alpha, scores, per_row, seed)
+    if of_rows.gold.size <= _WORTH_KEEPING:
+        kept[key] = found
+    return found
+
+
+def _means(of_rows: PairedDistributions, alpha: Floats, scores: Scores, per_row: int, seed: int) -> Means:
+    """By metric the mean rows (P, D) of each row of votes over its draws, and the means (D, P, 20) of batches of them.
+
+    Predictions are drawn from the posterior of each row of votes, some rows at a time: the same draws as all at once.
+    """
+    assert of_rows.counts is not None
+    rng = np.random.default_rng(seed)
+    step = max(1, _CELLS // (per_row * of_rows.counts.shape[1]))
+    parts: dict[str, list[Floats]] = {}
+    for start in range(0, len(of_rows.counts), step):
+        some = of_rows.counts[start : start + step]
+        for score in scores(_drawn(of_rows, alpha, some, per_row, rng)):
+            parts.setdefault(score.metric, []).append(score.rows.T.reshape(-1, len(some), per_row))
+    return {
+        metric: (
+            np.concatenate([part.mean(axis=2) for part in found], axis=1).T,
+            np.concatenate([_batch_means(part) for part in found], axis=1),
+        )
+        for metric, found in parts.items()
+    }
+
+
+def _batch_means(samples: Floats) -> Floats:
+    """Means (D, P, 20) of batches of samples (D, P, draws), (D, P, 0) where there are too few."""
+    size = samples.shape[2] // _BATCHES if samples.shape[2] >= 2 * _BATCHES else 0
+    used = samples[:, :, : size * _BATCHES]
+    return used.reshape(*samples.shape[:2], _BATCHES, size).mean(axis=3) if size else used
+
+
+def _drawn(
+    pairs: PairedDistributions, alpha: Floats, patterns: Floats, per_row: int, rng: np.random.Generator
+) -> PairedDistributions:
+    """Each row of votes several times over, with predictions drawn from its posterior."""
+    gamma = np.asfortranarray(rng.standard_gamma(np.repeat(alpha + patterns, per_row, axis=0)))
+    counts = np.repeat(patterns.T, per_row, axis=1).T  # column by column in memory
+    return _of_patterns(pairs, counts, gamma / gamma.sum(axis=1, keepdims=True))
 
 
 def _exact(alpha: Floats, patterns: Floats) -> dict[str, Floats]:

@@ -22,7 +22,7 @@ from dfar_toolkit.metrics.soft_labels.divergences import hellinger_distance_rows
 from dfar_toolkit.metrics.soft_labels.entropy import entropy_rows
 from dfar_toolkit.metrics.soft_labels.mass import option_mass_below_half_rows, option_mass_rows
 from dfar_toolkit.metrics.soft_labels.paired import PairedDistributions
-from dfar_toolkit.metrics.soft_labels.perfect_model import perfect_model_scores
+from dfar_toolkit.metrics.soft_labels.perfect_model import KeptMeans, perfect_model_scores
 from dfar_toolkit.metrics.soft_labels.references import mean_shares, reference_predictors
 from dfar_toolkit.metrics.soft_labels.top_label import top_label_agreement_rows
 from dfar_toolkit.metrics.soft_labels.total_variation import distance_rows
@@ -79,6 +79,7 @@ def soft_label_table(
     confidence: float = 0.95,
     n_boot: int = 2000,
     seed: int = 0,
+    kept: KeptMeans | None = None,
 ) -> pl.DataFrame:
     """Every soft-label score of a run beside those of uniform, corpus-mean, hard-majority and perfect predictions.
 
@@ -95,6 +96,8 @@ def soft_label_table(
         confidence: Two-sided coverage.
         n_boot: Number of draws, the same for all rows.
         seed: Seed of the draws.
+        kept: Begins as an empty dict, and is then given with every run on the same items (and the same ``ordered``):
+            what a perfect model gets on the same votes is drawn once.
 
     Returns:
         ``metric``, ``predictor`` (run, uniform, corpus_mean, hard_majority, perfect_model) and the fields of an
@@ -121,7 +124,10 @@ def soft_label_table(
 
     votes = _distinct_votes(pairs)
     beside = {name: compute(of) for name, of in reference_predictors(votes, mean=mean_shares(pairs)).items()}
-    beside["perfect_model"] = perfect_model_scores(votes, lambda of: _of_shares(of, ordered, floor), seed=seed)
+    beside["perfect_model"] = perfect_model_scores(
+        votes, lambda of: _of_shares(of, ordered, floor), drawn=lambda of: _without_closed_form(of, ordered),
+        kept=kept, seed=seed,
+    )  # fmt: skip
     keyed = _keyed({"run": run, **beside})
     if votes.times is None:
         found = estimated([score for _, score in keyed], groups=pairs.groups)
@@ -163,11 +169,18 @@ def _of_shares(pairs: PairedDistributions, ordered: bool, floor: float | None) -
         brier_score_rows(pairs),
         kl_divergence_rows(pairs, floor=floor),
         *distance_rows(pairs),
+        *_without_closed_form(pairs, ordered),
+        top_label_agreement_rows(pairs),
+    ]
+
+
+def _without_closed_form(pairs: PairedDistributions, ordered: bool) -> list[Additive]:
+    """Those of them of which no closed form says what a perfect model gets."""
+    return [
         *jensen_shannon_rows(pairs),
         hellinger_distance_rows(pairs),
         *([wasserstein_distance_rows(pairs)] if ordered else []),
         *entropy_rows(pairs),
-        top_label_agreement_rows(pairs),
     ]
 
 
