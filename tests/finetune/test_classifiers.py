@@ -1,12 +1,9 @@
-"""Classifiers: losses as by hand, gradients by items, a run folder that predicts as the model in memory did."""
+"""Classifiers: losses as by hand, any family, a run folder that predicts as the model in memory did."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,38 +13,21 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import dirichlet_multinomial
+from tiny_heads import CPU, OPTIONS, SMALL, bert, items_of, probabilities, same_as_loaded, settings, train
 
-from dfar_toolkit.engines.loaded import ModelSettings
-from dfar_toolkit.engines.model_loading import load_model
 from dfar_toolkit.errors import EngineError, TableError
 from dfar_toolkit.files.items import ItemsFolder
-from dfar_toolkit.finetune import classifiers, head_trainer
 from dfar_toolkit.finetune.classifier_data import head_examples, paired_texts, votes_of
-from dfar_toolkit.finetune.classifiers import class_probabilities, train_classifier
 from dfar_toolkit.finetune.head_models import all_weights_used
-from dfar_toolkit.finetune.head_settings import HeadSettings
 from dfar_toolkit.finetune.head_trainer import head_losses
-from dfar_toolkit.finetune.head_training import TrainedHead
 from dfar_toolkit.finetune.training_log import read_log
 from dfar_toolkit.tables import empty
-from small_tables import make_items
 from tiny_models import tiny_causal, tiny_tokenizer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft's own
-
-OPTIONS = ["good", "bad"]
-SMALL = {
-    "vocab_size": 400,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-}
-CPU = ModelSettings(device="cpu", dtype="fp32")
-CONTEXT = pl.List(pl.Struct({"field": pl.String, "role": pl.String, "text": pl.String}))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -56,56 +36,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def bert(**more: Any) -> Any:
-    torch.manual_seed(0)
-    config = transformers.BertConfig(**SMALL, max_position_embeddings=64, initializer_range=0.3, **more)
-    return transformers.BertForSequenceClassification(config)
-
-
-def items_of(n: int = 24) -> pl.DataFrame:
-    """Two kinds of statements of several lengths, every third with contexts."""
-    bad = [k % 2 == 1 for k in range(n)]
-    words = [("I lied to my friend " if b else "I paid my neighbour ") * (1 + k % 3) for k, b in enumerate(bad)]
-    context = [
-        [{"field": "c", "role": "user", "text": t} for t in ("before", "it")] if k % 3 == 0 else [] for k in range(n)
-    ]
-    counts = [[1, 4] if b else [5, 0] for b in bad]
-    return make_items(["bad" if b else "good" for b in bad]).with_columns(
-        statement=pl.Series(words),
-        context=pl.Series(context, dtype=CONTEXT),
-        label_counts=pl.Series(counts),
-        label_probs=pl.Series([[c / 5 for c in row] for row in counts]),
-    )
-
-
-def settings(**more: Any) -> HeadSettings:
-    given = {"epochs": 2, "batch_size": 8, "learning_rate": 5e-3, "device": "cpu", **more}
-    return HeadSettings(**given)
-
-
-def train(out: Path, items: pl.DataFrame | None = None, *, model: Any = None, dev: int = 8, **more: Any) -> TrainedHead:
-    items = items_of() if items is None else items
-    given = {"tokenizer": tiny_tokenizer()} if not isinstance(model, Path) else {}
-    return train_classifier(
-        items, options=OPTIONS, model=bert() if model is None else model, out=out,
-        dev_items=items.head(dev) if dev else None, settings=settings(**more), **given,
-    )  # fmt: skip
-
-
-def probabilities(loaded: Any) -> np.ndarray:
-    return class_probabilities(loaded, [(text,) for text in paired_texts(items_of())])
-
-
-def same_as_loaded(trained: TrainedHead) -> None:
-    """The folder predicts as the model in memory, and that is not what an untrained one says."""
-    found = load_model(str(trained.folder), CPU)
-    assert found.facts["classes"] == OPTIONS
-    assert found.max_length == trained.max_length
-    inside = probabilities(trained.loaded)
-    assert probabilities(found) == pytest.approx(inside, abs=1e-5)
-    assert len(np.unique(inside.round(4))) > 5
 
 
 @pytest.mark.parametrize("objective", ["hard", "dirichlet_multinomial"])
@@ -226,147 +156,6 @@ def test_losses_are_those_by_hand(objective: str) -> None:
     logits = np.random.default_rng(0).normal(size=(7, 2))
     found = head_losses(torch.tensor(logits), torch.tensor(target), objective, math.log(2))
     assert float(found.mean()) == pytest.approx(by_hand(objective, logits, items), rel=1e-5)
-
-
-def test_a_step_is_the_mean_over_its_items_however_it_is_cut_into_passes(tmp_path: Path) -> None:
-    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    items, model = items_of(7), bert(**still)
-    texts = [tiny_tokenizer()(*[t for t in pair if t], return_tensors="pt") for pair in paired_texts(items)]
-    logits = torch.cat([model(**text).logits for text in texts])
-    shares = torch.tensor(items["label_probs"].to_list())
-    loss = torch.nn.functional.cross_entropy(logits, shares)
-    loss.backward()
-    norm = math.sqrt(sum(float((w.grad**2).sum()) for w in model.parameters() if w.grad is not None))
-    # 3 + 3 + 1 items: the mean of the means of passes would be another number.
-    train(tmp_path / "run", items, model=bert(**still), dev=0, epochs=1, batch_size=3, accumulation=3, objective="soft")
-    line = next(line for line in read_log(tmp_path / "run" / "log.jsonl") if line["kind"] == "train")
-    assert line["step"] == 1
-    assert line["loss"] == pytest.approx(loss.item(), rel=1e-5)
-    assert line["grad_norm"] == pytest.approx(norm, rel=1e-4)
-
-
-_PROCESS = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-sys.path[:0] = sys.argv[4:]
-from test_classifiers import bert, items_of, train
-still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-train(
-    Path(sys.argv[1]), items_of(24), model=bert(**still), batch_size=int(sys.argv[2]), accumulation=int(sys.argv[3]),
-    objective="dirichlet_multinomial", concentration_rate=0.1, schedule="constant",
-)
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    (tmp_path / "process.py").write_text(_PROCESS)
-    here = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-    reports = {}
-    for name, launch, cut in (
-        ("one", [], ("24", "1")),
-        ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"], ("6", "2")),
-    ):
-        command = [sys.executable, *launch, str(tmp_path / "process.py"), str(tmp_path / name), *cut, *here]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-        assert done.returncode == 0, done.stderr[-2000:]
-        reports[name] = json.loads((tmp_path / name / "run.json").read_text())
-    assert reports["two"]["measured"]["processes"] == 2
-    assert reports["two"]["concentration"] == pytest.approx(reports["one"]["concentration"], rel=1e-5)
-    for line, other in zip(reports["one"]["epochs"], reports["two"]["epochs"], strict=True):
-        assert other["soft_cross_entropy"] == pytest.approx(line["soft_cross_entropy"], rel=1e-5)
-
-
-def test_too_little_memory_is_a_sentence_that_says_what_to_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(head_trainer, "head_losses", full)
-    with pytest.raises(EngineError, match="set batch_size to 4 with accumulation 2"):
-        train(tmp_path / "run")
-
-
-def test_killed_and_gone_on_with_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    how = {"objective": "dirichlet_multinomial", "epochs": 2, "lora_rank": 2}
-    whole = train(tmp_path / "whole", **how)
-    inner, calls = classifiers.class_probabilities, []
-
-    def killed(*given: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return inner(*given)
-
-    monkeypatch.setattr(classifiers, "class_probabilities", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run", **how)
-    monkeypatch.undo()
-    assert not (tmp_path / "run" / "run.json").exists()
-    with pytest.raises(TableError, match="holds a training run with other settings"):
-        train(tmp_path / "run", **{**how, "seed": 3})
-    resumed = train(tmp_path / "run", **how)
-    assert np.array_equal(probabilities(resumed.loaded), probabilities(whole.loaded))
-    assert resumed.report["measured"]["resumed_at_step"] == 3
-    for key in ("concentration", "chosen", "epochs"):
-        assert resumed.report[key] == whole.report[key]
-    ended = train(tmp_path / "run", **how)  # nothing is left to do
-    assert ended.report == resumed.report
-    assert probabilities(ended.loaded) == pytest.approx(probabilities(whole.loaded), abs=1e-5)
-    with pytest.raises(TableError, match=r"other settings \(settings, weights\)"):  # the seed draws other adapters
-        train(tmp_path / "run", **{**how, "seed": 3})
-
-
-def test_training_ends_where_nothing_gets_better_and_the_best_epoch_stays(tmp_path: Path) -> None:
-    trained = train(tmp_path / "run", epochs=9, learning_rate=1e-9, patience=1, best_by="accuracy")
-    assert [line["epoch"] for line in trained.report["epochs"]] == [1.0, 2.0]
-    assert trained.report["chosen"]["step"] == 3
-
-
-@pytest.mark.parametrize("when", ["evaluating the third epoch", "the third checkpoint is there"])
-def test_patience_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
-    how = {"epochs": 9, "learning_rate": 1e-9, "patience": 2, "best_by": "accuracy", "lora_rank": 2}
-    if when.startswith("evaluating"):
-        _kill_at_call(monkeypatch, classifiers, "class_probabilities", 3)
-    else:
-        _kill_at_call(monkeypatch, transformers.Trainer, "_save_checkpoint", 3, before=False)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run", **how)
-    monkeypatch.undo()
-    resumed = train(tmp_path / "run", **how)
-    assert [line["epoch"] for line in resumed.report["epochs"]] == [1.0, 2.0, 3.0]
-    assert resumed.report["chosen"]["step"] == 3
-    assert resumed.report["measured"]["steps"] == 9
-
-
-def test_a_whole_checkpoint_has_its_concentration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    how = {"objective": "dirichlet_multinomial", "epochs": 2, "lora_rank": 2, "concentration_rate": 0.5}
-    whole = train(tmp_path / "whole", dev=0, **how)
-    _kill_at_call(monkeypatch, transformers.Trainer, "_save_checkpoint", 1, before=False)
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "run", dev=0, **how)
-    monkeypatch.undo()
-    assert train(tmp_path / "run", dev=0, **how).report["concentration"] == whole.report["concentration"] != 2
-
-
-def _kill_at_call(patch: pytest.MonkeyPatch, owner: Any, name: str, number: int, *, before: bool = True) -> None:
-    """Ends the training at, or just after, a call of a function."""
-    inner, calls = getattr(owner, name), iter(range(1, 99))
-
-    def killed(*given: Any, **more: Any) -> Any:
-        last = next(calls) == number
-        if last and before:
-            raise KeyboardInterrupt
-        found = inner(*given, **more)
-        if last:
-            raise KeyboardInterrupt
-        return found
-
-    patch.setattr(owner, name, killed)
 
 
 def test_weights_that_no_output_hangs_on_are_found() -> None:
