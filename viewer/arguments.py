@@ -13,6 +13,7 @@ from typing import Final
 from dfar_toolkit._viewer.doors import SERVED
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.hub.addresses import SCHEME
+from dfar_toolkit.journeys.how_read import AS_THEY_ARE, HowRead, how_read, named_labels
 
 _NOT_SERVED: Final = (
     "Judging and marks are off: started by streamlit run the viewer is open to whoever comes, so it only shows. "
@@ -32,6 +33,7 @@ class Arguments:
         judge: The folder of a judging round, to judge in; then judges see the Judge page alone.
         marks: The folder that flags, comments and saved slices are written to; without it nothing is.
         refused: Why nothing can be judged or marked though it was asked for; empty where all is as asked.
+        how: How outputs files are read.
     """
 
     items: str
@@ -40,6 +42,7 @@ class Arguments:
     judge: Path | None = None
     marks: Path | None = None
     refused: str = ""
+    how: HowRead = AS_THEY_ARE
 
 
 def arguments(argv: Sequence[str] | None = None) -> Arguments:
@@ -48,11 +51,16 @@ def arguments(argv: Sequence[str] | None = None) -> Arguments:
     Judging and marks are only for our own server, which knows who comes; ``refused`` says so.
 
     Raises:
-        TableError: There is none.
+        TableError: There is none, or an option is not what it must be.
     """
     parser = argparse.ArgumentParser(prog="viewer", description="Browse items and outputs.", exit_on_error=False)
     for name in ("--judgements", "--judge", "--marks"):
         parser.add_argument(name, type=Path)
+    for name in ("--map", "--split"):
+        parser.add_argument(name, action="append")
+    for name in ("--separator", "--method"):
+        parser.add_argument(name)
+    parser.add_argument("--by-position", action="store_true")
     parser.add_argument("paths", nargs="*")
     try:
         found, strange = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
@@ -63,10 +71,17 @@ def arguments(argv: Sequence[str] | None = None) -> Arguments:
     if not found.paths:
         raise TableError("the viewer wants an items folder; start it with: dfar view ITEMS [OUTPUTS ...]")
     items, outputs = found.paths[0], tuple(Path(p) for p in found.paths[1:])
+    how = how_read(named_labels(found.map), found.split, _one_sign(found.separator), found.method, found.by_position)
     off = _FROM_HUB if on_hub(items) else "" if SERVED in os.environ else _NOT_SERVED
     if off and (found.judge or found.marks):
-        return Arguments(items, outputs, found.judgements, refused=off)
-    return Arguments(items, outputs, found.judgements, found.judge, found.marks)
+        return Arguments(items, outputs, found.judgements, refused=off, how=how)
+    return Arguments(items, outputs, found.judgements, found.judge, found.marks, how=how)
+
+
+def _one_sign(separator: str | None) -> str | None:
+    if separator is not None and len(separator) != 1 and separator != "\\t":
+        raise TableError(f"--separator wants one character (or \\t), found {separator!r}")
+    return separator
 
 
 def on_hub(items: str) -> bool:

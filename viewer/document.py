@@ -11,6 +11,7 @@ from typing import Final
 from dfar_toolkit._viewer.protection import Application, Message, Receive, Send, header, policy
 
 SCRIPT: Final = "/dfar/page.js"
+_FIRST: Final = "/overview"  # which is the first page, and has no address of its own
 _INSERTED: Final = b'<script src="./dfar/page.js" defer></script></head>'
 _INLINE: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 # Of the document a browser gets all, plain and new: a compressed or remembered one could not be added to.
@@ -31,6 +32,9 @@ class Document:
             await self.inside(scope, receive, send)
         elif scope["path"] == SCRIPT:
             await _answer(scope, send, 200, [(b"content-type", b"text/javascript; charset=utf-8")], self._script)
+        elif scope["path"] == _FIRST:
+            where = b"./" + (b"?" + scope["query_string"] if scope.get("query_string") else b"")
+            await _answer(scope, send, 307, [(b"location", where)], b"")
         else:
             headers = [pair for pair in scope["headers"] if pair[0] not in _NOT_PASSED_ON]
             await self.inside({**scope, "headers": headers}, receive, _Rewriting(scope, send))

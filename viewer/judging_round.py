@@ -14,6 +14,7 @@ from dfar_toolkit._viewer.arguments import Arguments
 from dfar_toolkit._viewer.sources import Stamp, items_folder, stamp
 from dfar_toolkit.errors import DfarError, TableError
 from dfar_toolkit.files.judge_log_lines import person_named
+from dfar_toolkit.journeys.how_read import HowRead
 from dfar_toolkit.journeys.judge_session import JudgeSession, JudgingRound
 
 _KEPT: Final = 200  # sessions; one that is dropped is made again from the disk
@@ -62,12 +63,16 @@ def open_round(given: Arguments, folder: Path) -> OpenRound:
     items = items_folder(given)
     paths = [folder / PROTOCOL, items, *given.outputs]
     stamps = tuple(part for path in paths for part in stamp(path))
-    return _opened(str(folder), str(items), tuple(map(str, given.outputs)), stamps)
+    return _opened(str(folder), str(items), tuple(map(str, given.outputs)), given.how, stamps)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading what is judged…")
-def _opened(folder: str, items: str, outputs: tuple[str, ...], stamps: Stamp) -> OpenRound:
-    return OpenRound(JudgingRound.open(Path(folder), [Path(p) for p in outputs], items=items), stamps)
+def _opened(folder: str, items: str, outputs: tuple[str, ...], how: HowRead, stamps: Stamp) -> OpenRound:
+    found = JudgingRound.open(
+        Path(folder), [Path(p) for p in outputs], items=items, reading=how.options(), label_map=how.renamed,
+        split=how.splits, separator=how.separator,
+    )  # fmt: skip
+    return OpenRound(found, stamps)
 
 
 def said_to_judges(error: DfarError | OSError, folder: Path) -> str:

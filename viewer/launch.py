@@ -13,6 +13,7 @@ from typing import Final
 
 from dfar_toolkit._viewer.arguments import on_hub
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.journeys.how_read import AS_THEY_ARE, HowRead
 
 HERE: Final = "127.0.0.1"
 PORT: Final = 8501
@@ -26,6 +27,7 @@ def command(
     judgements: Path | None = None,
     judge: Path | None = None,
     marks: Path | None = None,
+    how: HowRead = AS_THEY_ARE,
     host: str = HERE,
     allow_hosts: Sequence[str] = (),
     port: int = PORT,
@@ -38,6 +40,7 @@ def command(
         judgements: A judgements file or the folder of a judging round, to look at.
         judge: The folder of a judging round, to judge in.
         marks: The folder that flags, comments and slices are written to.
+        how: How outputs files are read.
         host: The address to listen on; anything but this machine's own needs a token (``doors.py``).
         allow_hosts: Further names that browsers may know the viewer by, behind a proxy for example.
         port: The port.
@@ -51,6 +54,7 @@ def command(
     named = {"--judgements": judgements, "--judge": judge, "--marks": marks}
     given = [f"{name}={_absolute(path)}" for name, path in named.items() if path is not None]
     place = str(items) if on_hub(str(items)) else _absolute(items)
+    given += how.words()
     # A name that begins with a dash is no option: everything after the second -- is a path.
     return [*start, "--", *given, "--", place, *(_absolute(p) for p in outputs)]
 

@@ -14,9 +14,10 @@ from typing import Final
 import polars as pl
 import streamlit as st
 
-from dfar_toolkit._viewer.arguments import Arguments
+from dfar_toolkit._viewer.arguments import Arguments, arguments
 from dfar_toolkit._viewer.run_reading import read_run
 from dfar_toolkit._viewer.sources import items_folder, stamp
+from dfar_toolkit.browsing.item_columns import item_files
 from dfar_toolkit.errors import DfarError, TableError
 from dfar_toolkit.files.items import ItemsFolder, read_items
 from dfar_toolkit.files.judgements import read_judgements
@@ -58,14 +59,15 @@ class Runs:
 
 
 def source(path: Path) -> Source:
-    """The file or folder with a digest of the names, sizes and times of change of what is in it.
+    """The file or folder with a digest of the names, sizes and times of change of what is in it, and how it is read.
 
     Raises:
         TableError: There is nothing at the path.
     """
     if not path.exists():
         raise TableError(f"{path}: wanted a file or a folder of ours, found nothing there. Check the path.")
-    return Source(str(path), hashlib.blake2b(repr(stamp(path)).encode(), digest_size=16).hexdigest())
+    told = repr((stamp(path), arguments().how)).encode()
+    return Source(str(path), hashlib.blake2b(told, digest_size=16).hexdigest())
 
 
 def key(found: Source) -> Key:
@@ -110,12 +112,15 @@ def _asked_folder(path: str, digest: str, config: str) -> ItemsFolder:
 @st.cache_resource(max_entries=30, show_spinner=False)
 def _outputs(path: str, digest: str, items_path: str, items_digest: str) -> pl.DataFrame:
     folder = _folder(items_path, items_digest)
-    return read_run(Path(path), lambda: folder.questions, lambda: folder).frame
+    how = arguments().how  # part of the digest
+    found = read_run(Path(path), lambda: item_files(Path(items_path)), lambda: folder, how, may_scan=False).frame
+    return pl.DataFrame() if found is None else found
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _judgements(path: str, digest: str, items_path: str, items_digest: str) -> pl.DataFrame:
-    return read_judgements(Path(path), questions=_folder(items_path, items_digest).questions)
+def _judgements(path: str, digest: str, items_path: str, items_digest: str, config: str = "") -> pl.DataFrame:
+    questions = _asked_folder(items_path, items_digest, config).questions  # the first one names the outputs judged
+    return read_judgements(Path(path), questions=questions, separator=arguments().how.separator)
 
 
 def load_runs(given: Arguments) -> Runs:
@@ -164,13 +169,13 @@ def scores(items: Key, outputs: tuple[Key, ...], judgements: Key | None, config:
     """
     folder = _asked_folder(*items, config)
     found = _about(pl.concat([_outputs(*o, *items) for o in outputs], how="diagonal_relaxed"), folder, config)
-    parts = [_scores(part, folder, judgements, items) for part in runs_by_splits(found, folder.items)]
+    parts = [_scores(part, folder, judgements, items, config) for part in runs_by_splits(found, folder.items)]
     return once_each(parts) if parts else pl.DataFrame()
 
 
-def _scores(found: pl.DataFrame, folder: ItemsFolder, judgements: Key | None, items: Key) -> pl.DataFrame:
-    judged = _judged(judgements, items, found["run_id"].unique().to_list())
-    models = model_judges(folder.raters)
+def _scores(found: pl.DataFrame, folder: ItemsFolder, judgements: Key | None, items: Key, config: str) -> pl.DataFrame:
+    judged = _judged(judgements, items, found["run_id"].unique().to_list(), config)
+    models = model_judges(folder.raters, judged)
     question = _asked(found, folder)
     found, asked = scorable(found, folder)
     return score(
@@ -183,6 +188,7 @@ def _scores(found: pl.DataFrame, folder: ItemsFolder, judgements: Key | None, it
         judge_models=models,
         annotations=folder.annotations,
         parts=_PARTS,
+        note=arguments().how.said(),
     )
 
 
@@ -215,17 +221,17 @@ def comparison(
     own = {run: _outputs(path, digest, *items).filter(pl.col("run_id") == run) for path, digest, run in chosen}
     runs = {run: _about(rows, folder, config) for run, rows in own.items()}
     asked = _asked(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder)
-    judged = _judged(judgements, items, list(runs))
+    judged = _judged(judgements, items, list(runs), config)
     return run_comparison(
         runs, folder, judgements=judged, question=asked, metrics=_COMPARED, split=list(splits) or None
     )
 
 
-def _judged(judgements: Key | None, items: Key, runs: list[str]) -> pl.DataFrame | None:
+def _judged(judgements: Key | None, items: Key, runs: list[str], config: str) -> pl.DataFrame | None:
     """Judgements of these runs and of human reasons; None where no run of these was judged."""
     if judgements is None:
         return None
-    found = _judgements(*judgements, *items)
+    found = _judgements(*judgements, *items, config)
     if not found["run_id"].is_in(runs).any():
         return None
     return found.filter(pl.col("run_id").is_in([*runs, HUMAN_RUN]))

@@ -23,6 +23,7 @@ from dfar_toolkit.hub.addresses import address
 from dfar_toolkit.hub.connection import Patience
 from dfar_toolkit.hub.load import Snapshot, fetch_snapshot
 from dfar_toolkit.hub.publish import TRAIL
+from dfar_toolkit.journeys.how_read import HowRead
 
 Stamp = tuple[tuple[str, int, int], ...]
 _LISTED: Final = 200  # files of a folder whose change is noticed
@@ -96,16 +97,17 @@ def _opened(given: Arguments) -> ItemIndex:
         given.items,
         tuple(str(p) for p in given.outputs),
         str(judged) if judged else None,
+        given.how,
         tuple(part for path in paths for part in stamp(path)),
     )
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _index(items: str, outputs: tuple[str, ...], judged: str | None, stamps: Stamp) -> ItemIndex:
+def _index(items: str, outputs: tuple[str, ...], judged: str | None, how: HowRead, stamps: Stamp) -> ItemIndex:
     read = lambda path: read_run(  # noqa: E731
-        path, lambda: item_files(Path(items)).questions, lambda: read_items(Path(items), verify=False)
+        path, lambda: item_files(Path(items)), lambda: read_items(Path(items), verify=False), how
     )
-    index = ItemIndex(items, runs=outputs, judgements=judged, read_run=read)
+    index = ItemIndex(items, runs=outputs, judgements=judged, read_run=read, separator=how.separator)
     # The first page is shown meanwhile; whoever needs a column sooner waits for that one alone.
     threading.Thread(target=_read_all, args=(index,), daemon=True).start()
     return index

@@ -16,6 +16,7 @@ from dfar_toolkit.browsing.filter_fitting import unknown_values
 from dfar_toolkit.browsing.item_columns import enum_names
 from dfar_toolkit.browsing.item_filter import NO_LEAK, ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
+from dfar_toolkit.browsing.reason_search import reason_mask
 
 _DIFFERS: Final = ("wrong", "unparsed", "failed")
 Mask = npt.NDArray[np.bool_]
@@ -42,12 +43,7 @@ def conditions(wanted: ItemFilter, index: ItemIndex) -> dict[str, pl.Expr]:
     problems = unknown_values(wanted, index)
     if problems:
         raise ValueError(f"expression: {problems[0][1]}")
-    found: dict[str, pl.Expr] = _named(wanted, index) | _measured(wanted)
-    if wanted.text:
-        # Letters with and without case are the regex engine's own; everything else stands for itself.
-        found["text"] = pl.col("statement").str.contains("(?i)" + literal_pattern(wanted.text))
-    if wanted.regex:
-        found["regex"] = pl.col("statement").str.contains(wanted.regex)
+    found: dict[str, pl.Expr] = _searched(wanted, index) | _named(wanted, index) | _measured(wanted)
     for field, column in (("prediction", "answer"), ("state", "state")):
         for run, value in getattr(wanted, field):
             key = f"{field} {run}"
@@ -60,6 +56,23 @@ def conditions(wanted: ItemFilter, index: ItemIndex) -> dict[str, pl.Expr]:
     for run in wanted.judged_bad:
         found[f"judged_bad {run}"] = pl.col(f"judged bad {run}") > 0.5
     return {key: condition.fill_null(False) for key, condition in found.items()}
+
+
+def _searched(wanted: ItemFilter, index: ItemIndex) -> dict[str, pl.Expr]:
+    """Conditions on texts."""
+    found: dict[str, pl.Expr] = {}
+    for field in ("text", "regex", "reason", "reason_regex"):
+        pattern = getattr(wanted, field)
+        if not pattern:
+            continue
+        if field in ("text", "reason"):
+            # Letters with and without case are the regex engine's own; everything else stands for itself.
+            pattern = "(?i)" + literal_pattern(pattern)
+        if field in ("text", "regex"):
+            found[field] = pl.col("statement").str.contains(pattern)
+        else:
+            found[field] = pl.lit(pl.Series(reason_mask(index, pattern)))
+    return found
 
 
 def _named(wanted: ItemFilter, index: ItemIndex) -> dict[str, pl.Expr]:

@@ -32,7 +32,7 @@ def unknown_values(wanted: ItemFilter, index: ItemIndex) -> list[tuple[Chip, str
 
 def _problem(field: str, value: Any, index: ItemIndex) -> str:
     """Why the index cannot answer the condition; empty where it can."""
-    if field == "regex":
+    if field in ("regex", "reason_regex"):
         return bad_pattern(value)
     if field in ("state", "probability", "prediction"):
         problem = _unknown("run", value[0], index.runs)

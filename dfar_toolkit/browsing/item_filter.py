@@ -48,6 +48,8 @@ class ItemFilter:
     Attributes:
         text: Words that occur in the statement, letter case aside.
         regex: A pattern of Rust's regex engine that the statement matches.
+        reason: Words that occur in a reason of at least one person or of one model's output, letter case aside.
+        reason_regex: A pattern that such a reason matches; not always the one that has the words.
         gold: The item's label; ``""`` is none (people tied).
         given: A value that at least one annotator gave.
         between: Pairs of values that were both given by somebody, all of the pairs.
@@ -73,6 +75,8 @@ class ItemFilter:
 
     text: str = ""
     regex: str = ""
+    reason: str = ""
+    reason_regex: str = ""
     gold: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     between: tuple[tuple[str, str], ...] = ()
@@ -183,7 +187,7 @@ def _read_all(name: str, texts: Sequence[str]) -> tuple[list[Any], list[str]]:
     """The values that can be read, and why the others cannot."""
     values, problems = [], []
     for text in texts:
-        if name in ("text", "regex") and text == "":
+        if name in _TEXTS and text == "":
             continue
         try:
             value = _KINDS[name].read(text)
@@ -199,7 +203,7 @@ def _read_all(name: str, texts: Sequence[str]) -> tuple[list[Any], list[str]]:
 
 def _wrong(name: str, value: Any) -> str:
     """Why a value is impossible whatever the data; empty where it is not."""
-    if name in ("text", "regex") and len(value) > LONGEST_TEXT:
+    if name in _TEXTS and len(value) > LONGEST_TEXT:
         return f"longer than {LONGEST_TEXT:,} characters"
     if name == "leak" and value not in (*LEAK_KINDS, NO_LEAK):
         return f"wanted one of {', '.join((*LEAK_KINDS, NO_LEAK))}"
@@ -248,13 +252,14 @@ def _pairs(say: Callable[[str, str], str]) -> _Kind:
 
 
 _SOME: Final = 0.001  # disagreement of which it is only said that there is some
-_TEXT: Final = {"text": "text has", "regex": "text matches"}
+_TEXTS: Final = {
+    "text": "text has", "regex": "text matches", "reason": "a reason says", "reason_regex": "a reason matches",
+}  # fmt: skip
 _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "length": _LENGTHS, "disagreement": _SHARES, "probability": _SHARES,
 }  # fmt: skip
 _KINDS: Final[dict[str, _Kind]] = {
-    "text": _Kind(str, str, lambda n, v: f"{_TEXT[n]} {_quoted(v)}"),
-    "regex": _Kind(str, str, lambda n, v: f"{_TEXT[n]} {_quoted(v)}"),
+    **dict.fromkeys(_TEXTS, _Kind(str, str, lambda n, v: f"{_TEXTS[n]} {_quoted(v)}")),
     "gold": _Kind(str, str, lambda _, v: f"label {_shown(v)}" if v else "no label (people tied)"),
     "given": _names("somebody said"),
     "between": _pairs(lambda a, b: f"people are split between {a} and {b}"),
@@ -290,6 +295,6 @@ _KINDS: Final[dict[str, _Kind]] = {
     ),
     "flagged": _Kind(lambda v: "yes" if v else "no", read_yes_no, lambda _, v: "flagged" if v else "not flagged"),
 }
-_SINGLE: Final = frozenset({"text", "regex", "length", "disagreement", "has_reason", "flagged"})
+_SINGLE: Final = frozenset({*_TEXTS, "length", "disagreement", "has_reason", "flagged"})
 _FIELDS: Final = tuple(field.name for field in fields(ItemFilter))
 _NOTHING: Final[dict[str, Any]] = {field.name: field.default for field in fields(ItemFilter)}

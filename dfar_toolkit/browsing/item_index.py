@@ -57,7 +57,7 @@ class ItemIndex:
     its reason, null where nobody judged). Safe to share between threads.
 
     ``read_run`` reads outputs that are no parquet table of ours, such as files of other tools; None takes our own only.
-    ``notes`` say how such files were read.
+    ``notes`` say how such files were read. ``separator`` is that of a CSV file of judgements where it is no comma.
     """
 
     def __init__(
@@ -67,14 +67,15 @@ class ItemIndex:
         runs: Sequence[Path | str] = (),
         judgements: Path | str | None = None,
         read_run: ReadRun | None = None,
+        separator: str | None = None,
     ):
         self.files = item_files(Path(items))
         self.raters, said = raters_of(self.files)
-        opened = open_runs([Path(path) for path in runs], self.files.questions, read_run)
+        opened = open_runs([Path(path) for path in runs], self.files, read_run)
         self.run_files, self.notes = opened.files, tuple(opened.notes)
         self.runs = tuple(self.run_files)
         self._said = [*self.files.problems, *said, *opened.problems]
-        self._judged_at = None if judgements is None else Path(judgements)
+        self._judged_at, self._separator = None if judgements is None else Path(judgements), separator
         self._columns: dict[str, pl.Series] = {}
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.RLock()
@@ -199,6 +200,11 @@ class ItemIndex:
                     del self._kept[old]
             return made
 
+    def remembers(self, key: Hashable) -> bool:
+        """Whether something is remembered by this key."""
+        with self._lock:
+            return key in self._kept
+
     def _read(self, part: str) -> pl.DataFrame:
         """The columns of one part, as long as the index whatever the files do."""
         if part.startswith("run "):
@@ -226,7 +232,8 @@ class ItemIndex:
         if self._judged_at is None:
             return empty("judgements"), ()
         try:
-            return read_judgements(self._judged_at, questions=self.files.questions), ()
+            found = read_judgements(self._judged_at, questions=self.files.questions, separator=self._separator)
+            return found, ()
         except (DfarError, OSError, pl.exceptions.PolarsError) as error:
             said = str(error) if isinstance(error, DfarError) else f"{self._judged_at}: {reason(error)}"
             return empty("judgements"), (said,)

@@ -7,19 +7,21 @@ run has such rows), with the lowest sample, to the primary question of the item.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from dfar_toolkit.browsing.item_columns import reason
+from dfar_toolkit.browsing.item_columns import ItemFiles, reason
 from dfar_toolkit.browsing.item_filter import STATES
+from dfar_toolkit.browsing.own_run import RunRead, own_parquet, own_run
 from dfar_toolkit.browsing.row_lookup import rows_of
 from dfar_toolkit.errors import DfarError, TableError
 from dfar_toolkit.files.outputs import read_outputs
-from dfar_toolkit.files.run_settings import refuse_unfinished
-from dfar_toolkit.tables import HUMAN_RUN, TABLES, of_config, primary_questions
+from dfar_toolkit.metrics.unknown_items import unknown_items, unknown_items_message
+from dfar_toolkit.metrics.unknown_labels import unknown_labels_message
+from dfar_toolkit.tables import HUMAN_RUN, of_config, primary_questions
 
 _ROUNDING: Final = 1e-9  # probabilities that differ by less are equally probable
 _ANSWERED: Final = {"row": pl.UInt32, "answer": pl.String, "probability": pl.Float64, "error": pl.Boolean}
@@ -39,14 +41,6 @@ class RunFile(NamedTuple):
         return (pl.DataFrame() if self.frame is None else self.frame).lazy()
 
 
-class RunRead(NamedTuple):
-    """The table outputs of a file, what is wrong with it, and how it was read."""
-
-    frame: pl.DataFrame
-    problems: Sequence[str] = ()
-    notes: Sequence[str] = ()
-
-
 ReadRun = Callable[[Path], RunRead]
 
 
@@ -58,7 +52,7 @@ class OpenedRuns(NamedTuple):
     notes: list[str]
 
 
-def open_runs(paths: Iterable[Path], questions: pl.DataFrame, read: ReadRun | None = None) -> OpenedRuns:
+def open_runs(paths: Iterable[Path], files: ItemFiles, read: ReadRun | None = None) -> OpenedRuns:
     """The file of every run that can be read, and why the others cannot.
 
     A parquet file with all columns of the table outputs in their types is taken as it is; any other is read and
@@ -69,7 +63,7 @@ def open_runs(paths: Iterable[Path], questions: pl.DataFrame, read: ReadRun | No
     notes: list[str] = []
     for path in paths:
         try:
-            file, told = _opened(path, questions, read)
+            file, told = _opened(path, files, read)
             names = _names(file)
         except (DfarError, OSError, pl.exceptions.PolarsError) as error:
             problems.append(str(error) if isinstance(error, DfarError) else f"{path}: {reason(error)}")
@@ -79,7 +73,7 @@ def open_runs(paths: Iterable[Path], questions: pl.DataFrame, read: ReadRun | No
         problems += [*told.problems] if names else [f"{path}: holds no rows."]
         notes += told.notes
         runs |= {name: file for name in names if name not in runs}
-    return OpenedRuns(runs, problems, notes)
+    return OpenedRuns(runs, problems, list(dict.fromkeys(notes)))
 
 
 def _names(file: RunFile) -> list[str]:
@@ -94,15 +88,11 @@ def _names(file: RunFile) -> list[str]:
     return found
 
 
-def _opened(path: Path, questions: pl.DataFrame, read: ReadRun | None) -> tuple[RunFile, RunRead]:
-    refuse_unfinished(path)
-    file = path / "outputs.parquet" if path.is_dir() else path
-    if file.suffix == ".parquet" and file.is_file():
-        schema = pl.scan_parquet(file, glob=False).collect_schema()
-        if all(schema.get(name) == column.dtype for name, column in TABLES["outputs"].columns().items()):
-            return RunFile(path, file, None), RunRead(pl.DataFrame())
-    found = RunRead(read_outputs(path, questions=questions)) if read is None else read(path)
-    return RunFile(path, None, found.frame), found
+def _opened(path: Path, files: ItemFiles, read: ReadRun | None) -> tuple[RunFile, RunRead]:
+    found = own_run(path, files) if read is None else read(path)
+    if found is None:  # somebody else's table: this says which columns it lacks
+        found = RunRead(read_outputs(path, questions=files.questions))
+    return RunFile(path, own_parquet(path) if found.frame is None else None, found.frame), found
 
 
 class RunAnswers(NamedTuple):
@@ -180,7 +170,7 @@ def _answer_rows(
         "item_id", *key, "label", "label_probs", "options", pl.col("error").is_not_null()
     ).collect()  # fmt: skip
     places, strange = rows_of(read["item_id"], facts["item_id"])
-    problems = [f"{file.path}: {strange} answers of {run!r} are about items that are not there."] if strange else []
+    problems = [_about_nothing(file, run, read["item_id"], places, facts)] if strange else []
     read = read.drop("item_id").with_columns(places.alias("row"))
     read = read.drop_nulls("row") if strange else read
     if len(set(primary_questions(questions).values())) > 1:
@@ -188,13 +178,34 @@ def _answer_rows(
         read = read.filter((asked == read["question"]).fill_null(False))
     if not len(read):
         problems.append(f"{file.path}: the run {run!r} has no answers to the primary question.")
+    problems += _several_methods(file, run, read)
     first = first_answers(read, "row")
     answered = _probability(_labelled(first, questions), questions)
-    known = {name for names in questions["options"].to_list() for name in names or ()}
-    unknown = [name for name in answered["answer"].unique().drop_nulls().sort() if known and name not in known]
-    if unknown:
-        problems.append(f"{file.path}: {run!r} gives labels that are no option, such as {unknown[0][:60]!r}.")
+    known = dict.fromkeys(name for names in questions["options"].to_list() for name in names or ())
+    unknown = answered["answer"].drop_nulls()
+    unknown = unknown.filter(~unknown.is_in(list(known))) if known else unknown.clear()
+    if len(unknown):
+        told = unknown_labels_message(unknown, [str(name) for name in known])
+        problems.append(f"{file.path}: {run!r} gives labels that are no option: {told}")
     return answered.select("row", "answer", "probability", "error"), problems
+
+
+def _several_methods(file: RunFile, run: str, answers: pl.DataFrame) -> list[str]:
+    """What is said of a run that answers by several methods and by none of its own: scoring takes no such run."""
+    methods = answers["method"].unique().sort().to_list()
+    if len(methods) < 2 or "" in methods:
+        return []
+    named = ", ".join(repr(name[:60]) for name in methods[:5])
+    return [
+        f"{file.path}: {run!r} answers by {len(methods)} methods ({named}): the first is shown; choose one (--method)."
+    ]
+
+
+def _about_nothing(file: RunFile, run: str, ids: pl.Series, places: pl.Series, facts: pl.DataFrame) -> str:
+    """What is said of answers about items that the set does not have."""
+    lost = places.null_count()
+    told = unknown_items_message(unknown_items(ids.filter(places.is_null()), facts), facts)
+    return f"{file.path}: {lost:,} answers of {run!r} are about items that are not there and are left out: {told}."
 
 
 def _options(questions: pl.DataFrame) -> pl.Expr:

@@ -37,9 +37,23 @@ def search_spans(text: str, wanted: ItemFilter, *, most: int = MOST) -> list[Spa
         >>> search_spans("I stole; he STOLE.", ItemFilter(text="stole"))
         [(2, 7), (12, 17)]
     """
-    patterns = ["(?i)" + pl.escape_regex(wanted.text)] if wanted.text else []
-    patterns += [wanted.regex] if wanted.regex else []
-    found = [span for pattern in patterns for span in _spans(text, pattern, most)]
+    return _found(text, wanted.text, wanted.regex, most)
+
+
+def reason_spans(text: str, wanted: ItemFilter, *, most: int = MOST) -> list[Span]:
+    """The same in a reason, of which ``reason`` and ``reason_regex`` of the filter count.
+
+    Example:
+        >>> reason_spans("He lied.", ItemFilter(text="he", reason="LIED"))
+        [(3, 7)]
+    """
+    return _found(text, wanted.reason, wanted.reason_regex, most)
+
+
+def _found(text: str, words: str, pattern: str, most: int) -> list[Span]:
+    patterns = ["(?i)" + pl.escape_regex(words)] if words else []
+    patterns += [pattern] if pattern else []
+    found = [span for one in patterns for span in _spans(text, one, most)]
     return merged_spans(found)[:most]
 
 

@@ -55,14 +55,10 @@ def reading_options(
 
 def parsed_label_map(given: list[str] | None) -> dict[str, str] | None:
     """Pairs of ``--map``, given label to option; stops with exit 2 where they cannot be read."""
-    if not given:
-        return None
-    text = ",".join(given)  # given once with all pairs, or again for each
-    pairs = [part.partition("=") for part in text.split(",") if part]
-    if not pairs or any(not (a and sign and b) for a, sign, b in pairs):
-        usage(f"--map wants pairs such as wrong=unethical,fine=ethical, found {text!r}")
-    named: dict[str, str] = {}
-    for label, _, option in pairs:
-        if named.setdefault(label, option) != option:
-            usage(f"--map gives two names for {label!r}")
-    return named
+    from dfar_toolkit.errors import TableError
+    from dfar_toolkit.journeys.how_read import named_labels
+
+    try:
+        return named_labels(given)
+    except TableError as error:
+        usage(str(error))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dfar_toolkit.cli.options import Config
+from dfar_toolkit.cli.options import ByPosition, Config, Map, Method, Separator
 from dfar_toolkit.cli.printing import one_separator, print_table, say, usage
 
 Judgements = Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")]
@@ -88,6 +88,13 @@ def view(
         ),
     ] = None,
     marks: Annotated[Path | None, typer.Option(help="Folder for flags, comments and saved slices.")] = None,
+    map_labels: Map = None,
+    split: Annotated[
+        list[str] | None, typer.Option("--split", help="Match outputs with items of these splits (default: of any).")
+    ] = None,
+    by_position: ByPosition = False,
+    method: Method = None,
+    separator: Separator = None,
     host: Annotated[
         str,
         typer.Option(
@@ -104,9 +111,12 @@ def view(
 
     Example: dfar view demo/items demo/runs/with-reasons.jsonl
     """
+    from dfar_toolkit.cli.options import parsed_label_map
+    from dfar_toolkit.journeys.how_read import how_read
     from dfar_toolkit.journeys.viewer import start_viewer
 
+    how = how_read(parsed_label_map(map_labels), split, separator, method, by_position)
     start_viewer(
-        items, outputs or [], judgements=judgements, judge=judge, marks=marks, host=host, allow_hosts=allow_host or (),
-        port=port,
+        items, outputs or [], judgements=judgements, judge=judge, marks=marks, how=how, host=host,
+        allow_hosts=allow_host or (), port=port,
     )  # fmt: skip

@@ -8,7 +8,7 @@ coordinates (``judge_session_coordinator``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -120,6 +120,9 @@ class JudgingRound:
         *,
         items: Path | str | ItemsFolder,
         reading: OutputsOptions | None = None,
+        label_map: Mapping[str, str] | None = None,
+        split: Sequence[str] | None = None,
+        separator: str | None = None,
     ) -> JudgingRound:
         """Begin a judging, or go on with it.
 
@@ -128,6 +131,9 @@ class JudgingRound:
             outputs: Outputs files with reasons; none in a validity round.
             items: The items folder.
             reading: How files of other tools are read.
+            label_map: From the runs' labels to the options' names.
+            split: Splits of the items that rows are matched with; None means any.
+            separator: Separator of CSV files where it is not a comma.
 
         Raises:
             TableError: A file is not what it must be, there is nothing to judge, or the protocol is another one than
@@ -141,7 +147,9 @@ class JudgingRound:
                 f"{folder / 'protocol.yaml'}: {len(other)} answers were given under another protocol; restore it, or "
                 "judge under the new one in a folder of its own."
             )
-        runs = read_runs(outputs, whole, reading=reading) if protocol.round == "reasons" else {}
+        runs = read_runs(
+            outputs, whole, reading=reading, label_map=label_map, split=split, separator=separator
+        ) if protocol.round == "reasons" else {}  # fmt: skip
         return cls(folder, protocol, whole, pool_of(runs, whole, protocol))
 
     def session(self, judge: str) -> JudgeSession:

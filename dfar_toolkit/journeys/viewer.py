@@ -13,6 +13,7 @@ from typing import NoReturn
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import read_manifest
 from dfar_toolkit.hub.addresses import address
+from dfar_toolkit.journeys.how_read import AS_THEY_ARE, HowRead
 from dfar_toolkit.journeys.judge_session_protocol import read_session_protocol
 
 
@@ -23,6 +24,7 @@ def start_viewer(
     judgements: Path | None = None,
     judge: Path | None = None,
     marks: Path | None = None,
+    how: HowRead = AS_THEY_ARE,
     host: str = "127.0.0.1",
     allow_hosts: Sequence[str] = (),
     port: int = 8501,
@@ -35,6 +37,7 @@ def start_viewer(
         judgements: A judgements file or the folder of a judging round, to look at.
         judge: The folder of a judging round, to judge in.
         marks: The folder that flags, comments and slices are written to.
+        how: How outputs files are read: labels renamed, splits, separator, filter of another tool.
         host: The address to listen on; where others can connect a token is asked of them.
         allow_hosts: Further names that browsers may know the viewer by.
         port: The port.
@@ -66,8 +69,9 @@ def start_viewer(
     check_secrets(os.environ)
     listening(host, port).close()
     words = command(
-        items, outputs, judgements=judgements, judge=judge, marks=marks, host=host, allow_hosts=allow_hosts, port=port
-    )
+        items, outputs, judgements=judgements, judge=judge, marks=marks, how=how, host=host, allow_hosts=allow_hosts,
+        port=port,
+    )  # fmt: skip
     sys.stdout.flush()
     # The viewer takes this process over, so that whatever stops the process stops the viewer.
     os.execv(words[0], words)

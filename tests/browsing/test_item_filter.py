@@ -24,7 +24,8 @@ def ordered(ends: tuple[float | None, float | None]) -> bool:
 
 FILTERS = st.builds(
     ItemFilter,
-    text=st.text(max_size=9), regex=st.text(max_size=9), gold=NAMES, given=NAMES, between=PAIRS, annotator=NAMES,
+    text=st.text(max_size=9), regex=st.text(max_size=9), reason=st.text(max_size=9),
+    reason_regex=st.text(max_size=9), gold=NAMES, given=NAMES, between=PAIRS, annotator=NAMES,
     group=NAMES, source=NAMES, split=NAMES, leak=st.lists(st.sampled_from([*LEAK_KINDS, NO_LEAK])).map(tuple),
     finding=NAMES, prediction=st.lists(st.tuples(NAME, NAME), max_size=2).map(tuple),
     state=st.lists(st.tuples(NAME, st.sampled_from(STATES)), max_size=2).map(tuple), differs=NAMES, beats=PAIRS,
@@ -87,6 +88,8 @@ def test_a_pair_comes_back(first: str, rest: str) -> None:
         ({"beats": "a:a"}, "two different values"),
         ({"flagged": "perhaps"}, "wanted yes or no"),
         ({"text": "x" * 20_000}, "longer than 10,000"),
+        ({"reason": "x" * 20_000}, "longer than 10,000"),
+        ({"reason_regex": ["a", "b"]}, "given 2 times; the last one counts"),
         ({"length": ["1..", "2.."]}, "given 2 times; the last one counts"),
     ],
 )
@@ -116,4 +119,8 @@ def test_words_are_readable() -> None:
         "a gives its answer a probability of at most 0.4",
     ]  # fmt: skip
     assert ItemFilter(disagreement=(0.0001, None)).words() == ["people differ"]
+    assert ItemFilter(reason="he lied", reason_regex="a+").words() == [
+        'a reason says "he lied"',
+        'a reason matches "a+"',
+    ]
     assert ItemFilter(disagreement=(2 / 3, 1.0)).words() == ["disagreement 0.667 to 1"]

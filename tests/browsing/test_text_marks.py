@@ -4,7 +4,7 @@ import pytest
 from browsed_folder import HOSTILE
 
 from dfar_toolkit.browsing.item_filter import ItemFilter
-from dfar_toolkit.browsing.text_marks import marked_pieces, search_spans
+from dfar_toolkit.browsing.text_marks import marked_pieces, reason_spans, search_spans
 
 
 @pytest.mark.parametrize("text", [t for t in HOSTILE if t and len(t) < 100])
@@ -19,6 +19,14 @@ def test_patterns_are_those_of_the_filter() -> None:
     assert search_spans(text, ItemFilter(regex="(")) == []
     assert search_spans(text, ItemFilter(text="he", regex="[a-z]+ L")) == [(8, 12)]
     assert search_spans(text, ItemFilter()) == []
+
+
+def test_statements_and_reasons_are_searched_each_for_its_own() -> None:
+    text = "I lied; he Lied twice."
+    assert reason_spans(text, ItemFilter(reason="LIED", reason_regex="tw.ce")) == [(2, 6), (11, 15), (16, 21)]
+    assert reason_spans(text, ItemFilter(text="lied", regex="he")) == []
+    assert search_spans(text, ItemFilter(reason="lied", reason_regex="he")) == []
+    assert reason_spans(text, ItemFilter(reason_regex="(")) == []
 
 
 def test_a_pattern_that_is_slow_elsewhere_is_not_here_and_marks_are_bounded() -> None:

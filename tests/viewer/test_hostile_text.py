@@ -26,7 +26,7 @@ from hostile_set import (
     write_round,
 )
 from page_sinks import CANARY, PageHtml, sinks_of, wrong_with
-from shown_page import STREAMLIT_WARNINGS, query_of, show_page
+from shown_page import STREAMLIT_WARNINGS, html_of, query_of, show_page
 
 from dfar_toolkit._viewer import faithfulness_data, scored
 from dfar_toolkit.browsing.filter_fitting import fitted
@@ -38,7 +38,8 @@ pytestmark = STREAMLIT_WARNINGS
 READ = ("overview", "items", "agreement", "runs", "compare", "errors", "faithfulness", "export")
 LEFT_OUT = ("; left out.", "There is no", "there is no such", "not among those", "this run does not have")
 PARAMETERS = (
-    "text", "regex", "gold", "given", "between", "annotator", "apart", "group", "source", "split", "leak",
+    "text", "regex", "reason_regex", "gold", "given", "between", "annotator", "apart", "group", "source", "split",
+    "leak",
     "finding", "prediction", "state", "differs", "beats", "judged_bad", "length", "disagreement", "probability",
     "has_reason", "flagged", "order", "page", "id", "diff", "words", "flag", "config", "shown", "raters", "rater",
     "part", "compute", "a", "b", "sort", "all", "show", "metrics", "run", "saved", "operator", "method", "step",
@@ -125,6 +126,16 @@ def test_every_item(patched: pytest.MonkeyPatch, few: Hostile) -> None:
         marked = [payload(k), payload(k + 2)]
         expected = [PAYLOADS[k], item_id(k), *people, *reasons, *names, *judged, *marked, *NAMES]
         assert seen.hides(*expected, longest=40) == [], k
+
+
+def test_every_payload_as_a_reason_that_was_searched_for(patched: pytest.MonkeyPatch, few: Hostile) -> None:
+    for k in range(0, N, 3):
+        reasons = [payload(k + 9 + j) for j in range(3)]
+        query = {"id": item_id(k), "reason": reasons[0], "reason_regex": "(?s).+"}  # all of every reason is marked
+        seen = Seen(patched, "item", few.argv(), query)
+        assert seen.hides(*reasons, longest=40) == [], k
+        assert html_of(seen.test).count('<mark class="i-found">') > 3, k
+        assert "not among" not in seen.text
 
 
 def test_two_reasons_and_two_rows_of_words_side_by_side(patched: pytest.MonkeyPatch, few: Hostile) -> None:

@@ -122,6 +122,34 @@ def test_what_was_searched_for_is_marked(monkeypatch: pytest.MonkeyPatch, browse
     assert '<mark class="i-found">2 times,</mark>' in html_of(page)
 
 
+def test_what_was_searched_for_in_reasons_is_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    long = f"{'so ' * 400}it was Just"
+    people = [(0, f"p{k:02d}", "good", "It was just." if k == 13 else "It was so.") for k in range(14)]
+    items = write_folder(tmp_path / "items", [_row(0, "It was just bread."), _row(1, "s")], people)
+    first = {"run_id": "r", "item_id": "i000", "label": "good", "label_probs": [0.2, 0.8], "error": None, "sample": 0,
+             "annotator_id": "", "reason": long}  # fmt: skip
+    run = write_run(tmp_path / "run", [first, {**first, "sample": 1, "reason": "so, just so"},
+                                       {**first, "annotator_id": "p01", "reason": "unlike"}])  # fmt: skip
+    argv = [items, run]
+    page = html_of(show_page(monkeypatch, "item", argv, {"id": "i000", "reason": "JUST"}))
+    assert page.count('<mark class="i-found">') == 3
+    assert 'It was <mark class="i-found">just</mark>.</div>' in page
+    assert 'it was <mark class="i-found">Just</mark></div></details>' in page
+    assert 'so, <mark class="i-found">just</mark> so</div>' in page
+    # What is folded is opened where it holds a match, and only there.
+    assert "<details open><summary>2 more people" in page
+    assert "<details open><summary>all 1,211 characters" in page
+    assert '<details class="d-small" open><summary>2 samples' in page
+    assert '<details class="d-small"><summary>in the place of 1 person' in page
+    plain = html_of(show_page(monkeypatch, "item", argv, {"id": "i000", "text": "just", "reason_regex": "("}))
+    assert plain.count('<mark class="i-found">') == 1
+    assert "no pattern: unclosed group" in plain
+    assert "<details open>" not in plain
+    both = html_of(show_page(monkeypatch, "item", argv, {"id": "i000", "reason": "bread", "reason_regex": "was so"}))
+    assert both.count('It <mark class="i-found">was so</mark>.') == 13
+    assert words_of(show_page(monkeypatch, "item", argv, {"id": "i000", "reason": "just"})).startswith("1 of 1 in")
+
+
 def test_a_long_statement_is_folded_and_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     long = " ".join(f"word{k}" for k in range(10_000))
     line = "x" * 1_000_000

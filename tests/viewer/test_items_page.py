@@ -121,6 +121,25 @@ def test_typing_changes_the_address_and_undo_leads_back(browsed: Browsed, monkey
     assert dict(test.query_params) == {"split": "test"}
 
 
+def test_reasons_are_searched_beside_statements(
+    browsed: Browsed, index: ItemIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = show_page(monkeypatch, "items", argv(browsed), {"text": "stole"})
+    test.text_input(key="reason").set_value("Because 1").run()
+    assert dict(test.query_params) == {"text": "stole", "reason": "Because 1"}
+    wanted = ItemFilter(text="stole", reason="Because 1")
+    assert items_shown(test) == index.column("item_id").gather(found_rows(index, wanted).rows).to_list()
+    links = links_of(test)
+    assert filter_of(links['a reason says "Because 1" ×']) == filter_of(links["Undo u"]) == ItemFilter(text="stole")
+    assert filter_of(links["Reset x"]) == ItemFilter()
+    assert filter_of(next(h for h in links.values() if h.startswith("item?"))) == wanted
+    test.text_input(key="reason_regex").set_value("(").run()
+    assert 'a reason matches "(": no pattern: unclosed group; left out.' in words_of(test)
+    test.text_input(key="reason").set_value("").run()
+    test.text_input(key="reason_regex").set_value("").run()
+    assert dict(test.query_params) == {"text": "stole"}
+
+
 def test_sliders_stand_in_the_address(browsed: Browsed, index: ItemIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     run = next(r for r in index.runs if index.column(f"probability {r}").null_count() < len(index))
     test = show_page(monkeypatch, "items", argv(browsed), {"disagreement": "0.5.."})

@@ -102,6 +102,12 @@ def test_documents_carry_our_script_and_the_digest_of_their_own() -> None:
     assert "connect-src 'self' ws://127.0.0.1:8501 wss" in found.headers["content-security-policy"]
 
 
+def test_the_first_page_by_its_name_leads_to_it() -> None:
+    found = ask(local(), "/overview?finding=label.tie")
+    assert (found.status, found.headers["location"]) == (307, "./?finding=label.tie")
+    assert ask(local(), "/overview").headers["location"] == "./"
+
+
 def test_other_answers_pass_as_they_are() -> None:
     found = ask(local(), "/media/a.png", {"accept-encoding": "gzip"})
     assert (found.body, found.headers["etag"]) == (PAGE.decode(), "x")

@@ -142,8 +142,9 @@ def _show_reasons(found: Found, values: dict[str, Any]) -> None:
 def _show_export(values: dict[str, Any], opened: OpenRound, given: Arguments) -> None:
     quoted = [shlex.quote(str(path)) for path in given.outputs]
     held = shlex.quote(str(values["folder"]))
+    read = "".join(f" {shlex.quote(word)}" for word in given.how.words())
     commands = [
-        f"dfar score {run} --items {shlex.quote(given.items)} --judgements {held} --protocol {held}"
+        f"dfar score {run} --items {shlex.quote(given.items)} --judgements {held} --protocol {held}{read}"
         for run in quoted[:_COMMANDS] or ["RUN"]
     ]
     validity = opened.judging.protocol.round == "validity"

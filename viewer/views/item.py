@@ -13,6 +13,7 @@ from dfar_toolkit._viewer.item_reasons import comparison, reasons_of
 from dfar_toolkit._viewer.item_statement import statement
 from dfar_toolkit._viewer.item_words import steps_shown, words_shown
 from dfar_toolkit._viewer.markup import show
+from dfar_toolkit._viewer.reason_reading import wait_for_reasons
 from dfar_toolkit._viewer.sources import opened
 from dfar_toolkit.browsing.item_index import ItemIndex
 from dfar_toolkit.browsing.item_record import ItemRecord, item_record
@@ -24,6 +25,7 @@ def main() -> None:
     """The page."""
     index = opened()
     at, item_id = place(index), parameter("id")
+    wait_for_reasons(index, at.wanted)
     row = index.row_of(item_id) if item_id else None
     if row is None:
         _nothing(index, at, item_id)

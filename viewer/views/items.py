@@ -12,6 +12,7 @@ from dfar_toolkit._viewer.addresses import EVERYTHING, Place, bound, link, place
 from dfar_toolkit._viewer.arguments import arguments
 from dfar_toolkit._viewer.facet_panel import facet_panel
 from dfar_toolkit._viewer.markup import show
+from dfar_toolkit._viewer.reason_reading import wait_for_reasons
 from dfar_toolkit._viewer.saved_slices import show_saving
 from dfar_toolkit._viewer.sinks import label
 from dfar_toolkit._viewer.sources import opened
@@ -36,6 +37,7 @@ def main() -> None:
     here = place(index)
     with st.sidebar:
         _ask_text()
+    wait_for_reasons(index, here.wanted)
     shown = index.runs[:_SHOWN_RUNS]
     by_run = [f"{what} {run}" for run in shown for what in ("answer", "state", "probability")]
     undo = remember_step("items")
@@ -86,11 +88,13 @@ def _show_list(
 
 
 def _ask_text() -> None:
-    """What to search for; it is taken when Enter is pressed."""
-    st.text_input("Search", key="text", placeholder="Search statements", on_change=bound("text", "text"),
-                  label_visibility="collapsed")  # fmt: skip
+    """What to search for, in statements and in reasons; it is taken when Enter is pressed."""
+    st.text_input("In statements", key="text", placeholder="Search statements", on_change=bound("text", "text"))
     st.text_input("Pattern", key="regex", placeholder="Regular expression", on_change=bound("regex", "regex"),
                   label_visibility="collapsed")  # fmt: skip
+    st.text_input("In reasons", key="reason", placeholder="Search reasons", on_change=bound("reason", "reason"))
+    st.text_input("Pattern in reasons", key="reason_regex", placeholder="Pattern in reasons",
+                  on_change=bound("reason_regex", "reason_regex"), label_visibility="collapsed")  # fmt: skip
 
 
 def _ask_ranges(index: ItemIndex, wanted: ItemFilter) -> None:

@@ -195,7 +195,9 @@ def main() -> None:
     """The page."""
     index = opened()
     given = resolved()
-    show("runs.jinja", {"names": index.runs, "problems": index.problems, "compare": len(index.runs) > 1})
+    show("runs.jinja", {
+        "names": index.runs, "problems": index.problems, "notes": index.notes, "compare": len(index.runs) > 1,
+    })  # fmt: skip
     if not index.runs:
         return
     with st.spinner("Reading the answers …"):
