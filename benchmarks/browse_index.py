@@ -177,6 +177,7 @@ def measure(folder: Path) -> dict[str, object]:
     from dfar_toolkit.browsing.item_index import ItemIndex
     from dfar_toolkit.browsing.item_record import item_record
     from dfar_toolkit.browsing.paging import found_rows, neighbours, page
+    from dfar_toolkit.browsing.reason_search import read_reasons
     from dfar_toolkit.browsing.slices import error_slices
 
     paths = [folder / f"run_{run}" for run in range(RUNS)]
@@ -202,6 +203,11 @@ def measure(folder: Path) -> dict[str, object]:
         "length": ItemFilter(length=(100, 120)), "disagreement": ItemFilter(disagreement=(0.5, None)),
         "probability": ItemFilter(probability=(("run_1", 0.4, 0.6),)), "has_reason": ItemFilter(has_reason=True),
         "flagged": ItemFilter(flagged=False),
+    }  # fmt: skip
+    of_reasons = {
+        "word": ItemFilter(reason="helped"), "rare_word": ItemFilter(reason="Zurich"),
+        "phrase": ItemFilter(reason="Promised harm"), "regex": ItemFilter(reason_regex=r"harm\w* \d+7 "),
+        "any_case_regex": ItemFilter(reason_regex=r"(?i)\bstole\b.*\bmoney\b"),
     }  # fmt: skip
 
     def anew(work: Callable[[], object]) -> float:
@@ -233,6 +239,9 @@ def measure(folder: Path) -> dict[str, object]:
         "row_of_ms": best_of(lambda: index.row_of(index.column("item_id")[row])),
         "item_ms": best_of(lambda: item_record(index, row)),
         "peak_mib": peak_mib(),
+        "reasons_read_ms": once(lambda: read_reasons(index)),
+        "reasons_ms": {name: anew(lambda one=one: found_rows(index, one)) for name, one in of_reasons.items()},
+        "peak_mib_with_reasons": peak_mib(),
         "error_slices_ms": once(lambda: error_slices(index, "run_0")), "peak_mib_with_slices": peak_mib(),
     }  # fmt: skip
 
