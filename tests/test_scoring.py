@@ -198,7 +198,7 @@ def test_targets_give_the_gold_of_another_question() -> None:
     ("outputs", "message"),
     [
         (OUTPUTS.head(0), "outputs must have at least one row"),
-        (make_outputs({"x1": "e", "i0": "e"}), r"1 item ids are not among them, e\.g\. 'x1'; .* such as 'i0'"),
+        (make_outputs({"x1": "e", "i0": "e"}), r"1 item id is not among them, e\.g\. 'x1'; .* such as 'i0'"),
         (pl.concat([OUTPUTS, OUTPUTS.with_columns(question=pl.lit("r"))]), r"2 questions \(q, r\); choose one"),
         (
             pl.concat([OUTPUTS.with_columns(method=pl.lit(name)) for name in "xy"]),
@@ -237,10 +237,10 @@ def test_judgements_that_do_not_fit_are_refused() -> None:
     other = make_judgements({"i0": "b"}, run="other")
     with pytest.raises(TableError, match="about the run 'm' or 'human'; found judgements of 'human', 'other'"):
         score(OUTPUTS, ITEMS, judgements=pl.concat([human, other]))
-    with pytest.raises(TableError, match=r"1 item ids are not among them, e\.g\. 'x'"):
+    with pytest.raises(TableError, match=r"1 item id is not among them, e\.g\. 'x'"):
         score(OUTPUTS, ITEMS, judgements=make_judgements({"x": "b"}))
     strange = pl.concat([make_judgements({"i0": "b"}), make_judgements({"x": "g"}, run="human")])
-    with pytest.raises(TableError, match=r"1 item ids are not among them, e\.g\. 'x'"):
+    with pytest.raises(TableError, match=r"1 item id is not among them, e\.g\. 'x'"):
         score(OUTPUTS, ITEMS, judgements=strange)
     with pytest.raises(TableError, match=r"1 judged output ids are not in the outputs, e\.g\. 'm/i4/q/0'"):
         score(OUTPUTS, ITEMS, judgements=make_judgements({"i4": "b"}))

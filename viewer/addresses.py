@@ -115,12 +115,18 @@ def bound(key: str, name: str, *, value: str | None = None) -> Callable[[], None
 
 
 def remember_step(page: str) -> str:
-    """The address before the last change of filter on this page, for an undo; empty where there is none."""
+    """The address before the last change of filter on this page, for an undo; empty where there is none.
+
+    Whoever comes back to where they were has undone a step. From the first one the undo leads to the step that was
+    left last: to be there again may have been the change, as when the only condition was taken away.
+    """
     here = f"{page or HOME}?{urlencode(sorted(parameters().items()), doseq=True)}"
     steps: list[str] = st.session_state.setdefault(f"steps {page}", [])
+    left = f"step left {page}"
     if len(steps) > 1 and steps[-2] == here:
-        steps.pop()
+        st.session_state[left] = steps.pop()
     elif not steps or steps[-1] != here:
         steps.append(here)
+        st.session_state[left] = ""
     del steps[:-50]
-    return steps[-2] if len(steps) > 1 else ""
+    return steps[-2] if len(steps) > 1 else str(st.session_state[left])

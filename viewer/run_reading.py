@@ -106,4 +106,5 @@ def _unmatched(path: Path, rows: pl.DataFrame) -> tuple[str, ...]:
         return ()
     first = (next((v for v in row if v is not None), "?") for row in rows.head(_NAMED).iter_rows())
     shown = ", ".join(str(v)[:80] for v in first)
-    return (f"{path}: {len(rows):,} rows match no item and are left out: {shown}{' …' if len(rows) > _NAMED else ''}",)
+    those = "1 row matches no item and is" if len(rows) == 1 else f"{len(rows):,} rows match no item and are"
+    return (f"{path}: {those} left out: {shown}{' …' if len(rows) > _NAMED else ''}",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -9,15 +11,17 @@ import polars as pl
 from dfar_toolkit.browsing.item_columns import enum_names
 from dfar_toolkit.browsing.item_filter import Chip, ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
+from dfar_toolkit.browsing.pattern_cost import SomeTexts, slow_pattern, some_texts
+from dfar_toolkit.browsing.reason_search import some_reasons
 from dfar_toolkit.tables import HUMAN_RUN
 
 _LISTED: Final = 8  # names in a sentence
 
 
 def fitted(wanted: ItemFilter, index: ItemIndex) -> tuple[ItemFilter, list[str]]:
-    """The filter without what this index does not know, and one line for each thing left out."""
+    """The filter without what this index does not know or would search for too long, and a line for each."""
     problems = []
-    while found := unknown_values(wanted, index):
+    while found := unknown_values(wanted, index) or _slow_patterns(wanted, index):
         chip, problem = found[0]
         wanted = chip.rest
         problems.append(f"{chip.words}: {problem}; left out.")
@@ -50,6 +54,25 @@ def _problem(field: str, value: Any, index: ItemIndex) -> str:
         known = _given(index, "annotator_id")
         return _unknown("annotator", value[0], known) or _unknown("annotator", value[1], known)
     return _unknown_name(field, value, index)
+
+
+def _slow_patterns(wanted: ItemFilter, index: ItemIndex) -> list[tuple[Chip, str]]:
+    """The patterns that would take too long, each with the reason; each is tried once."""
+    found = []
+    for chip in wanted.chips():
+        some = {"regex": _some_statements, "reason_regex": some_reasons}.get(chip.field)
+        if some is not None:
+            told = partial(_slow_in, chip.value, some, index)
+            found.append((chip, index.remembered(("slow", chip.field, chip.value), told)))
+    return [(chip, problem) for chip, problem in found if problem]
+
+
+def _slow_in(pattern: str, some: Callable[[ItemIndex], SomeTexts], index: ItemIndex) -> str:
+    return slow_pattern(pattern, some(index))
+
+
+def _some_statements(index: ItemIndex) -> SomeTexts:
+    return index.remembered("some statements", lambda: some_texts(index.column("statement")))
 
 
 def _unknown_name(field: str, value: Any, index: ItemIndex) -> str:
@@ -91,5 +114,5 @@ def bad_pattern(pattern: str) -> str:
     except pl.exceptions.PolarsError as error:
         lines = str(error).splitlines()
         said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return f"no pattern: {(said or lines)[0][:200]}"
+        return f"no pattern: {(said or lines)[0].removeprefix('regex error: ').rstrip('.')[:200]}"
     return ""

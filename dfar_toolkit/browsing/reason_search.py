@@ -20,6 +20,7 @@ import polars as pl
 
 from dfar_toolkit.browsing.item_columns import reason
 from dfar_toolkit.browsing.item_index import ItemIndex
+from dfar_toolkit.browsing.pattern_cost import SomeTexts, some_texts
 from dfar_toolkit.browsing.row_lookup import rows_of
 from dfar_toolkit.browsing.run_columns import RunFile
 from dfar_toolkit.errors import DfarError
@@ -28,6 +29,7 @@ Mask = npt.NDArray[np.bool_]
 _KEY: Final = "reasons of items"
 _BLOCK: Final = 2**19  # rows of a file that are read at once, and searched by one core
 _KEPT: Final = 2**30  # bytes of reasons that stay in memory
+_SOME: Final = 20_000  # rows of a file from which it is learnt how long a pattern takes
 _BROKEN: Final = (OSError, DfarError, pl.exceptions.PolarsError)
 
 
@@ -88,6 +90,27 @@ def reasons_are_read(index: ItemIndex) -> bool:
 def read_reasons(index: ItemIndex) -> None:
     """Read them now, where they are not yet; what cannot be read is among the problems of the index."""
     _reasons(index)
+
+
+def some_reasons(index: ItemIndex) -> SomeTexts:
+    """Some reasons, from the beginning of each file, without reading them all; and about how many bytes all have."""
+    return index.remembered("some reasons", partial(_some_reasons, index))
+
+
+def _some_reasons(index: ItemIndex) -> SomeTexts:
+    found = [pl.Series("reason", [], dtype=pl.String)]
+    n_bytes = 0.0
+    for source in _sources(index):
+        try:
+            first = source.file.scan().head(_SOME)
+            n_first, n_all = (int(rows.select(pl.len()).collect().item()) for rows in (first, source.file.scan()))
+            texts = first.filter(source.counts).select("reason").collect()["reason"]
+        except _BROKEN:
+            continue  # whoever reads them all is told
+        n_bytes += int(texts.str.len_bytes().sum()) * (n_all / max(1, n_first))
+        found.append(texts)
+    # Every file counts by what is read of it, which is the same number of rows.
+    return some_texts(pl.concat(found), n_bytes)
 
 
 def _reasons(index: ItemIndex) -> _Reasons:

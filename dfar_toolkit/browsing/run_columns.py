@@ -172,11 +172,12 @@ def _answer_rows(
     places, strange = rows_of(read["item_id"], facts["item_id"])
     problems = [_about_nothing(file, run, read["item_id"], places, facts)] if strange else []
     read = read.drop("item_id").with_columns(places.alias("row"))
+    lost = strange and places.null_count() == len(places)  # which is said already
     read = read.drop_nulls("row") if strange else read
     if len(set(primary_questions(questions).values())) > 1:
         asked = facts["config"].cast(pl.String).gather(read["row"]).to_frame().select(of_config(questions)).to_series()
         read = read.filter((asked == read["question"]).fill_null(False))
-    if not len(read):
+    if not len(read) and not lost:
         problems.append(f"{file.path}: the run {run!r} has no answers to the primary question.")
     problems += _several_methods(file, run, read)
     first = first_answers(read, "row")
@@ -205,7 +206,9 @@ def _about_nothing(file: RunFile, run: str, ids: pl.Series, places: pl.Series, f
     """What is said of answers about items that the set does not have."""
     lost = places.null_count()
     told = unknown_items_message(unknown_items(ids.filter(places.is_null()), facts), facts)
-    return f"{file.path}: {lost:,} answers of {run!r} are about items that are not there and are left out: {told}."
+    one, many = f"1 answer of {run!r} is about an item", f"{lost:,} answers of {run!r} are about items"
+    those = f"{one} that is not there and is" if lost == 1 else f"{many} that are not there and are"
+    return f"{file.path}: {those} left out: {told}."
 
 
 def _options(questions: pl.DataFrame) -> pl.Expr:

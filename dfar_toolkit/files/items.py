@@ -28,6 +28,7 @@ _PARTS: Final = {  # what must be in a manifest, and of which type
 }  # fmt: skip
 _BY_HAND: Final = ("README.md", "CITATION.cff")  # what people may edit
 LONG_TABLES: Final = ("annotations", "raters", "targets", "questions")
+_VOTES: Final = ("label_counts", "label_probs")  # columns of items that are the primary question's, beside its label
 FINDINGS: Final = "findings.parquet"  # which items show which finding of the audit; folders built before have none
 
 
@@ -63,6 +64,17 @@ class ItemsFolder:
         gold = self.targets.filter(question=question).select("item_id", pl.col("label").cast(pl.String))
         items = self.items.drop("label").join(gold, on="item_id", how="left", maintain_order="left")
         return items, list(options[0] or []) if options else []
+
+    def of_question(self, question: str) -> ItemsFolder:
+        """The folder with this question as the primary one: people's labels and votes of it, it first of all."""
+        if question == self.question:
+            return self
+        first = pl.col("question") == question
+        gold = self.targets.filter(first).select("item_id", pl.col("label").cast(pl.String), *_VOTES)
+        columns = self.items.columns
+        items = self.items.drop("label", *_VOTES).join(gold, on="item_id", how="left", maintain_order="left")
+        questions = pl.concat([self.questions.filter(first), self.questions.filter(~first)])
+        return replace(self, items=items.select(columns), questions=questions)
 
     def of_config(self, config: str) -> ItemsFolder:
         """The items of one config, its primary question first.

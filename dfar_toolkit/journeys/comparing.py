@@ -13,7 +13,7 @@ from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.journeys.one_config import items_of
-from dfar_toolkit.journeys.outputs import OutputsOptions, read_runs, scorable
+from dfar_toolkit.journeys.outputs import OutputsOptions, folder_answered, read_runs, scorable
 from dfar_toolkit.journeys.scores import ORDERED_KINDS
 from dfar_toolkit.metrics.answers import Answers, evaluated_items, join_outputs
 from dfar_toolkit.metrics.comparing.many_runs import ManyRuns, compare_many
@@ -90,6 +90,7 @@ def compare_files(
         rename=judgements is None,
     )  # fmt: skip
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
+    folder = folder_answered(runs, folder)
     answers = joined_runs(runs, folder, split=split)
     if label_map:
         renamed = "labels renamed: " + ", ".join(f"{a} -> {b}" for a, b in label_map.items())

@@ -149,6 +149,29 @@ def _of_tool(name: str | None) -> Format | None:
     return next((known for known in get_args(Format) if known == name), None)
 
 
+def folder_answered(runs: Mapping[str, pl.DataFrame], folder: ItemsFolder) -> ItemsFolder:
+    """The items with the question that all runs answer as the primary one, so that its labels are gold.
+
+    Args:
+        runs: Outputs by run.
+        folder: The items folder.
+
+    Returns:
+        The folder as it is where that question has no options, or nothing is answered.
+
+    Raises:
+        TableError: The runs answer several questions.
+    """
+    of_run = {name: run["question"].unique().sort().to_list() for name, run in runs.items()}
+    asked = list(dict.fromkeys(question for found in of_run.values() for question in found))
+    if len(asked) > 1:
+        which = "; ".join(f"{name}: {', '.join(found)}" for name, found in of_run.items())
+        raise TableError(f"the outputs answer {len(asked)} questions ({which}); give those of one question at a time.")
+    if not asked or not folder.questions.filter(question=asked[0])["options"].list.len().sum():
+        return folder
+    return folder.of_question(asked[0])
+
+
 def scorable(outputs: pl.DataFrame, folder: ItemsFolder) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Outputs and items as they are scored: without distributions where an answer is a set of options.
 

@@ -17,7 +17,7 @@ from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.files.swap import write_error
 from dfar_toolkit.journeys.annotator_view import annotator_view
 from dfar_toolkit.journeys.one_config import items_of
-from dfar_toolkit.journeys.outputs import read_runs, scorable
+from dfar_toolkit.journeys.outputs import folder_answered, read_runs, scorable
 from dfar_toolkit.journeys.reliability import reliability_of_runs
 from dfar_toolkit.journeys.run_comparison import run_comparison
 from dfar_toolkit.journeys.scored_rationales import scored_rationales
@@ -119,6 +119,7 @@ def report_data(
     if judgements and not outputs:
         raise TableError(f"{judgements}: judgements are about outputs; give the outputs files as well.")
     judged = read_judgements(judgements, questions=folder.questions, separator=separator) if judgements else None
+    folder = folder_answered(runs, folder)
     scores, reliability = pl.DataFrame(), pl.DataFrame()
     confusion: dict[str, pl.DataFrame] = {}
     options = folder.options

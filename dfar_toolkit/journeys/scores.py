@@ -13,7 +13,14 @@ from dfar_toolkit.errors import TableError
 from dfar_toolkit.files.items import ItemsFolder
 from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.journeys.one_config import items_of
-from dfar_toolkit.journeys.outputs import OutputsOptions, ReadOutputs, read_any_outputs, reading_lines, scorable
+from dfar_toolkit.journeys.outputs import (
+    OutputsOptions,
+    ReadOutputs,
+    folder_answered,
+    read_any_outputs,
+    reading_lines,
+    scorable,
+)
 from dfar_toolkit.journeys.scored_rationales import scored_rationales
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
@@ -137,7 +144,6 @@ def score_file(
     if said is not None:
         for line in reading_lines(outputs, read):
             said(line)
-    kind = str(folder.questions["kind"][0])
     of_answers = None if parts is None else [part for part in parts if part not in RATIONALE_PARTS]
     rationales, differences = scored_rationales(
         read.outputs, folder, parts=parts, split=split, marked_by=marked_by, confidence=confidence, n_boot=n_boot,
@@ -145,12 +151,13 @@ def score_file(
     )  # fmt: skip
     if of_answers == [] and parts:
         return Scored(pl.DataFrame(schema=SCORE_SCHEMA), _NO_CELLS, folder.options, rationales, differences)
+    folder = folder_answered({str(outputs): read.outputs}, folder)
     answers, asked = scorable(read.outputs, folder)
     table = score(
         answers,
         asked,
         options=folder.options,
-        ordered=kind in ORDERED_KINDS,
+        ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
         judgements=judged,
         judge_models=[*judge_models, *model_judges(folder.raters, judged)],
         annotations=folder.annotations,

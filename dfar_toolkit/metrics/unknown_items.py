@@ -41,4 +41,5 @@ def unknown_items_message(strange: pl.Series, items: pl.DataFrame) -> str:
     """
     shown = ", ".join(repr(name[:_LONGEST]) for name in strange.head(_SHOWN))
     known = f"such as {items['item_id'][0]!r}" if len(items) else "(there are no items)"
-    return f"{len(strange)} item ids are not among them, e.g. {shown}; the items have ids {known}"
+    many = "1 item id is" if len(strange) == 1 else f"{len(strange)} item ids are"
+    return f"{many} not among them, e.g. {shown}; the items have ids {known}"

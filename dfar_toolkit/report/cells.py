@@ -22,10 +22,10 @@ def value_text(value: object) -> str:
     """A statistic's value, or a dash where it is undefined; the note says why.
 
     Example:
-        >>> value_text(0.5), value_text(float("nan")), value_text(None)
-        ('0.500', '–', '–')
+        >>> value_text(0.5), value_text(-0.0001), value_text(float("nan")), value_text(None)
+        ('0.500', '0.000', '–', '–')
     """
-    return f"{value:.3f}" if finite(value) else _NONE
+    return f"{value:z.3f}" if finite(value) else _NONE
 
 
 def interval_text(low: object, high: object) -> str:
@@ -35,7 +35,7 @@ def interval_text(low: object, high: object) -> str:
         >>> interval_text(0.25, 0.5), interval_text(None, None)
         ('[0.250, 0.500]', '–')
     """
-    return f"[{low:.3f}, {high:.3f}]" if finite(low) and finite(high) else _NONE
+    return f"[{low:z.3f}, {high:z.3f}]" if finite(low) and finite(high) else _NONE
 
 
 def over_text(row: Mapping[str, object]) -> str:

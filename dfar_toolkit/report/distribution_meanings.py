@@ -16,8 +16,7 @@ _SOFT: Final = {
     "total_variation": "Mean share of votes that would have to change for the run's probabilities to be theirs.",
     "manhattan_distance": "Mean sum of absolute differences between probabilities and shares of votes: twice the total "
     "variation.",
-    "jensen_shannon_divergence": "Mean distance of votes and probabilities from their average, in nats, from 0 to "
-    "ln 2.",
+    "jensen_shannon_divergence": "Mean distance of votes and probabilities from their average, in bits, from 0 to 1.",
     "jensen_shannon_distance": "Mean square root of the Jensen-Shannon divergence.",
     "hellinger_distance": "Mean Hellinger distance of votes and probabilities, from 0 to 1.",
     "wasserstein_distance": "Mean number of steps on the ordered options by which votes would have to move to become "

@@ -135,9 +135,8 @@ def _rationales(data: ReportData) -> Iterable[Figure]:
     from dfar_toolkit.report.rationale_plot import rationale_plot
     from dfar_toolkit.report.rationales import RANDOM, compared_rows, flip_curves
 
-    yield from _drawn(
-        "rationales", "Methods with intervals; 0 is chance.", rationale_plot(compared_rows(data.rationales))
-    )
+    caption = "Methods with intervals; 0 is chance, higher is better."
+    yield from _drawn("rationales", caption, rationale_plot(compared_rows(data.rationales)))
     for i, (run, operator, rows) in enumerate(flip_curves(data.rationales)):
         chart = curve_plot(
             rows,

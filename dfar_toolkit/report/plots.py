@@ -34,6 +34,7 @@ RATES: Final = ("mar_mean", "mar_majority", "mar_strict")
 _WIDTH = 560
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 _LONGEST = 34
+_BEFORE = 15  # letters before those in which long names differ
 # Room for readers whose typeface is wider than the one that labels were measured in.
 _PADDING: Final = {"left": 36, "right": 28, "top": 4, "bottom": 4}
 
@@ -162,8 +163,22 @@ def _short(text: str) -> str:
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Shortened names; where two become equal, their positions are added."""
+    """Shortened names; where two become equal their like beginnings are cut too, else their positions are added.
+
+    Example:
+        >>> distinct([f"a long name of the model of this study, epoch {n}" for n in (1, 2)])
+        ['a long nam…s study, epoch 1', 'a long nam…s study, epoch 2']
+    """
     short = [_short(n) for n in names]
+    for alike in dict.fromkeys(s for s in short if short.count(s) > 1):
+        places = [i for i, s in enumerate(short) if s == alike]
+        whole = [visible(names[i]).replace("\n", " ") for i in places]
+        differ = (at for at, letters in enumerate(zip(*whole, strict=False)) if len(set(letters)) > 1)
+        start = next(differ, min(map(len, whole))) - _BEFORE
+        cut = [_short(f"{name[:10]}…{name[start:]}") for name in whole]
+        if len(set(cut)) == len(cut) and not set(cut) & set(short):
+            for i, name in zip(places, cut, strict=True):
+                short[i] = name
     return [s if short.count(s) == 1 else f"{s} ({i + 1})" for i, s in enumerate(short)]
 
 

@@ -22,22 +22,55 @@ _FAITHFUL: Final = {
     "sufficiency_over_random": "How far the label's probability falls with the named words alone, less the fall with "
     "random words of equal number alone; lower is better.",
     "aopc_comprehensiveness_over_random": "Mean of comprehensiveness over the sizes tried, less that of random words.",
-    "aopc_sufficiency_over_random": "Mean of sufficiency over the sizes tried, less that of random words.",
+    "aopc_sufficiency_over_random": "Mean of sufficiency over the sizes tried, less that of random words; lower is "
+    "better.",
     "racu": "Area between the curves of the method and of random words as words go, relative to what there is between "
     "random words and no word at all; 0 is random.",
-    "dffot": "Mean share of words, most important first, that are gone when the label first changes; lower is better.",
+    "dffot": "Mean share of words, most important first, that are gone when the label first changes, 1 where it never "
+    "does at the sizes tried; lower is better.",
     "p_full": "Mean probability of the label that the model gives to the whole item.",
     "p_empty": "Mean probability of the same label when no word of the item is left.",
-    "flippable_share": "Share of items whose label changes when no word is left: more than these cannot flip.",
-    "noise_margin": "Gap of log-probability below which a changed label may be rounding alone.",
+    "flippable_share": "Share of items whose label changes when no word is left; near 0, flips while words are "
+    "left say little.",
+    "noise_margin": "Gap of log-probability below which a changed label may be rounding alone; the note says why.",
     "top_label_share": "Share of the answers that give the commonest label; near 1 the model has collapsed.",
 }
 _CONSISTENT: Final = {
-    "counterfactual_test": "Of the inserted words that change the label, the share that the reason mentions.",
+    "counterfactual_test": "Of the inserted words that change the label, the share that the new reason mentions.",
+    "counterfactual_test_items": "Of the items in which an inserted word changes the label, the share whose reasons "
+    "mention every such word.",
+    "mentioned_unflipped": "Of the inserted words that change nothing, the share that the reason mentions all the "
+    "same: reasons that repeat the whole text are near 1 here too.",
+    "insertion_flip_rate": "Of the inserted words, the share that change the label.",
+    "insertion_unread_rate": "Of the inserted words, the share after which no label could be found; lower is better.",
     "cct": "Correlation of how far inserted words change the probabilities with whether the reason mentions them.",
     "phi_cct": "The same correlation with whether the label changed in place of how far.",
-    "cc_shap": "1 less the distance of the words' contributions to the answer from those to the reason: 1 is the same.",
+    "phi_cct_zero": "The same, counted 0 where it is undefined, as others report it.",
+    "cc_shap": "Cosine of the words' contributions to the answer and to the reason: 1 is the same, -1 the opposite.",
+    **{
+        f"cc_shap_{distance}": f"1 less the {name} of the same contributions; it has no scale to read."
+        for distance, name in (
+            ("correlation", "correlation distance"),
+            ("mse", "mean squared difference"),
+            ("var", "variance of the squared differences"),
+            ("kl", "Kullback-Leibler divergence"),
+            ("js", "Jensen-Shannon distance"),
+        )
+    },
     "early_answering_area": "How far the label depends on the whole reason: area over the curve of the label after "
     "ever longer parts of it.",
+    "early_answering_same": "Share of items whose label after a part of the reason is that after the whole reason.",
+    **{
+        f"cot_{change}_{ending}": f"{said} after {what}; {better} is better."
+        for change, what, better in (
+            ("mistake", "a mistake was put into the reason", "higher"),
+            ("filler", "a filler took the reason's place", "higher"),
+            ("paraphrase", "the reason was put in other words", "lower"),
+        )
+        for ending, said in (
+            ("change_rate", "How often the label is another one"),
+            ("tvd", "How far the probabilities of the labels move (total variation)"),
+        )
+    },
 }
 RATIONALE_MEANINGS: Final = _PLAUSIBLE | _FAITHFUL | _CONSISTENT

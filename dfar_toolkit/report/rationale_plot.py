@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 520
 _STEP: Final = 30
+_SHAPES: Final = ("circle", "diamond", "square", "cross", "triangle-up")  # with six colours 30 different signs
+_LETTER: Final = 7  # widest mean width of a name's letters
+_SIGN: Final = 34  # width of a sign with the room around it
 
 
 def rationale_plot(rows: Sequence[Row]) -> alt.VConcatChart | None:
@@ -51,9 +54,11 @@ def _panel(points: Sequence[Row], title: str, runs: list[str], across: list[floa
     import altair as alt
 
     order = list(dict.fromkeys(str(point["method"]) for point in points))
-    colour = alt.Color("run:N", sort=runs).scale(domain=runs, range=list(COLOURS[: len(runs)]))
-    shape = alt.Shape("run:N", sort=runs).scale(domain=runs, range=["circle", "diamond", "square", "cross"])
-    by_run = colour.legend(title=None, orient="top") if len(runs) > 1 else alt.value(ACCENT)
+    colour = alt.Color("run:N", sort=runs).scale(domain=runs, range=_taken(COLOURS, len(runs)))
+    shape = alt.Shape("run:N", sort=runs).scale(domain=runs, range=_taken(_SHAPES, len(runs)))
+    fitting = max(1, _WIDTH // (_LETTER * max(map(len, runs)) + _SIGN))  # a legend wider than the page shrinks it all
+    legend: Any = alt.Legend(title=None, orient="top", columns=min(fitting, len(runs)))
+    by_run = colour.legend(legend) if len(runs) > 1 else alt.value(ACCENT)
     y = alt.Y("method:N", sort=order, title=None).axis(ticks=False, domain=False)
     x = alt.X("value:Q", title=None).scale(domain=across, nice=False).axis(tickCount=8)
     base = alt.Chart(inline(points)).encode(
@@ -63,10 +68,15 @@ def _panel(points: Sequence[Row], title: str, runs: list[str], across: list[floa
     layers = [
         alt.Chart().mark_rule(strokeDash=[4, 4], color=INK, opacity=0.4).encode(x=alt.datum(0)),
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=None), x2="high:Q"),
-        marked.encode(shape=shape.legend(title=None, orient="top")) if len(runs) > 1 else marked,
+        marked.encode(shape=shape.legend(legend)) if len(runs) > 1 else marked,
     ]
     heading = alt.TitleParams(title, anchor="start", fontSize=13, fontWeight="bold", color=INK, offset=8, frame="group")
     drawn: Any = alt.layer(*layers).properties(
         width=_WIDTH, height=max(_STEP, 14 * len(runs) + 8) * len(order), title=heading
     )
     return drawn  # type: ignore[no-any-return]
+
+
+def _taken(signs: Sequence[str], n: int) -> list[str]:
+    """The first n, from the beginning again where there are fewer."""
+    return [signs[at % len(signs)] for at in range(n)]

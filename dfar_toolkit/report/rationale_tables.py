@@ -74,7 +74,7 @@ def headline_tables(table: pl.DataFrame, texts: Texts, coverage: str) -> list[No
     Args:
         table: From ``rationale_scores``.
         texts: How numbers are written.
-        coverage: Of the intervals, in words.
+        coverage: Of the intervals, in words; empty where there are none.
 
     Returns:
         Tables that have rows.
@@ -104,7 +104,7 @@ def headline_tables(table: pl.DataFrame, texts: Texts, coverage: str) -> list[No
 def whole_tables(table: pl.DataFrame, texts: Texts, coverage: str) -> list[NotedTable]:
     """Every row, a table for each run and part."""
     better = {True: "higher", False: "lower", None: ""}
-    header = ("method", "operator", "metric", "about", "words", "better", "value", f"{coverage} interval", "n", "notes")
+    header = ("method", "operator", "metric", "about", "words", "better", "value", _interval(coverage), "n", "notes")
     found = []
     for (run, part), rows in table.group_by("run_id", "part", maintain_order=True):
         lines = [
@@ -130,7 +130,7 @@ def difference_tables(
         everything: Whether metrics beyond the two headlines are shown.
     """
     kept = differences if everything else differences.filter(pl.col("metric").is_in(list(_COMPARED)))
-    header = ("difference", "value", f"{coverage} interval", "n", "p", "p Holm", "test", "notes")
+    header = ("difference", "value", _interval(coverage), "n", "p", "p Holm", "test", "notes")
     found = []
     for (run, metric, operator), rows in kept.group_by("run_id", "metric", "operator", maintain_order=True):
         lines = [
@@ -158,7 +158,8 @@ def _methods(
         lines.append((method, *("" if row is None else texts.both(row) for row in rows), n, notes))
         shown += len(known)
     header = ("method", *(heading for _, heading, _ in columns), "n", "notes")
-    return NotedTable(f"{title}, {coverage} intervals", header, tuple(lines), shown, numeric=frozenset(header[1:-1]))
+    said = f"{title}, {coverage} intervals" if coverage else title
+    return NotedTable(said, header, tuple(lines), shown, numeric=frozenset(header[1:-1]))
 
 
 def _row(own: pl.DataFrame, metric: str, of_set: bool | None) -> Row | None:
@@ -173,12 +174,16 @@ def _row(own: pl.DataFrame, metric: str, of_set: bool | None) -> Row | None:
 def _rails(rails: pl.DataFrame, run: str, texts: Texts, coverage: str) -> NotedTable:
     lines = [
         (r["metric"], r["operator"] or "", texts.both(r) if r["metric"] != "noise_margin" else f"{r['value']:g}",
-         str(r["n"]), r["note"] or "")
+         str(r["n"]) if r["metric"] != "noise_margin" else "", r["note"] or "")
         for r in rails.iter_rows(named=True)
     ]  # fmt: skip
-    header = ("what", "operator", f"value, {coverage} interval", "n", "notes")
+    header = ("what", "operator", f"value, {_interval(coverage)}", "n", "notes")
     title = f"{run}: before any rationale is believed"
     return NotedTable(title, header, tuple(lines), len(lines), numeric=frozenset(header[2:4]))
+
+
+def _interval(coverage: str) -> str:
+    return f"{coverage} interval".strip()
 
 
 def _words(row: Row) -> str:

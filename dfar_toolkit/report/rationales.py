@@ -16,11 +16,15 @@ RANDOM: Final = "random"  # the method that draws words blindly
 _TITLE: Final = "Rationales"
 _MOST_NOTES: Final = 15  # below the tables; more of them are folded
 _TEXTS: Final = Texts(value_text, interval_text, p_text, between="\n")
-_TEXT: Final = (
-    "Whether the words that each method names are those that people marked, and whether the label hangs on them. Raw "
-    "faithfulness of two models, or of one before and after fine-tuning, is not comparable; what is taken against "
-    "random words or chance is. All numbers, those of every step too, are in the JSON beside this report."
-)
+_TEXTS_OF_PARTS: Final = {
+    "plausibility": "Whether the words that each method names are those that people marked: compare what is taken "
+    "against chance.",
+    "faithfulness": "Whether the label hangs on the words that each method names. Raw faithfulness of two models, or "
+    "of one before and after fine-tuning, is not comparable; what is taken against random words is.",
+    "self_consistency": "Whether written reasons go with the answers: tests of self-consistency. None looks inside "
+    "the model, and values of two models do not compare.",
+}
+_ALL: Final = "All numbers, those of every step too, are in the JSON beside this report."
 
 
 def rationales_section(rationales: pl.DataFrame, differences: pl.DataFrame) -> Section:
@@ -33,7 +37,7 @@ def rationales_section(rationales: pl.DataFrame, differences: pl.DataFrame) -> S
     if not len(rationales):
         return Section("rationales", _TITLE, (), ())
     covered = confidence_text(rationales.iter_rows(named=True))
-    width = covered.removeprefix("Intervals of ").removesuffix(".")
+    width = covered.removeprefix("Intervals of ").removesuffix(".") if "%" in covered else ""  # else none, or unsaid
     shown = headline_tables(rationales, _TEXTS, width)
     tests = difference_tables(differences, _TEXTS, width) if len(differences) else []
     numbers = _numbered(shown)
@@ -42,7 +46,9 @@ def rationales_section(rationales: pl.DataFrame, differences: pl.DataFrame) -> S
         said = tuple((str(place), note) for note, place in numbers.items())
         tables.append(Table("Notes", ("", "note"), said, frozenset({0}), folded=len(said) > _MOST_NOTES))
     tables += [_table(one, one.rows, folded=True) for one in tests]
-    return Section("rationales", _TITLE, (_TEXT, *_warnings(rationales)), tuple(tables))
+    parts = rationales["part"].unique().to_list()
+    about = " ".join([*(text for part, text in _TEXTS_OF_PARTS.items() if part in parts), _ALL])
+    return Section("rationales", _TITLE, (about, *_warnings(rationales)), tuple(tables))
 
 
 def compared_rows(rationales: pl.DataFrame) -> list[dict[str, Any]]:
@@ -76,10 +82,13 @@ def _panel(rows: pl.DataFrame, title: str) -> list[dict[str, Any]]:
 
 
 def _warnings(rationales: pl.DataFrame) -> list[str]:
-    """What makes a run's faithfulness say little, a sentence each."""
+    """What makes faithfulness say little, a sentence for all runs of which the same is said."""
     rails = rationales.filter(metric="top_label_share", rationale_method="")
-    found = dict.fromkeys((row["run_id"], row["note"].split("; ")[0]) for row in rails.to_dicts() if row["note"])
-    return [f"{run}: {note}." for run, note in found]
+    found: dict[str, dict[str, None]] = {}
+    for row in rails.to_dicts():
+        if row["note"]:
+            found.setdefault(row["note"].split("; ")[0], {})[row["run_id"]] = None
+    return [f"{', '.join(runs)}: {note}." for note, runs in found.items()]
 
 
 def _numbered(tables: Sequence[NotedTable]) -> dict[str, int]:

@@ -147,7 +147,7 @@ def test_staging_is_the_same_twice(demo: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", "item_id,label\nnobody:0,ethical\n", "1 item ids are not among them, e.g. 'nobody:0'|no row"),
+        ("a.csv", "item_id,label\nnobody:0,ethical\n", "1 item id is not among them, e.g. 'nobody:0'|no row"),
         ("a.csv", "item_id,label\neveryday:test:s021,odd\n", "odd"),
         ("a.csv", "judge_id,run_id,item_id,value\nj,r,nobody:0,good\n", "judgements: these must be about the items"),
         ("a.yaml", "- no mapping\n", "a judging protocol is a YAML mapping"),

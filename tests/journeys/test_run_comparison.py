@@ -72,5 +72,5 @@ def test_one_run_is_no_comparison_and_splits_must_be_the_same(
     with pytest.raises(TableError, match="must answer the same splits"):
         run_comparison({"label-only": runs["label-only"], "x": strange}, folder)
     unknown = strange.with_columns(item_id=pl.lit("7"))
-    with pytest.raises(TableError, match="1 item ids are not among them"):
+    with pytest.raises(TableError, match="1 item id is not among them"):
         run_comparison({"label-only": runs["label-only"], "x": unknown}, folder)

@@ -79,6 +79,9 @@ def test_rank_by_hand_with_ties_of_people_and_of_the_model() -> None:
     assert isnan(none.value)
     assert none.note.startswith("people order the options of no item")
     assert isnan(rank_calibration(gold=[[1.0]], pred=[[1.0]]).value)
+    one_option = rank_calibration(gold=None, counts=[[3], [2]], pred=[[1.0], [1.0]])  # no draw orders anything either
+    assert isnan(one_option.value)
+    assert "perfect model" not in one_option.note
     counts, truth = people(300, 3, 5, 2)
     perfect = rank_calibration(gold=None, counts=counts, pred=truth, n_boot=100)
     said = float(perfect.note.split("gets ")[1].split(" ")[0])

@@ -11,6 +11,8 @@ from dfar_toolkit.files.items import read_items
 from dfar_toolkit.journeys.comparing import HEADLINES
 from dfar_toolkit.journeys.report import report_data
 from dfar_toolkit.metrics.ordinal import ordinal_table
+from dfar_toolkit.metrics.soft_labels.paired import pair_distributions
+from dfar_toolkit.metrics.soft_labels.score_table import soft_label_scores
 from dfar_toolkit.metrics.subsets import leak_subsets
 from dfar_toolkit.report.answer_shares import BIAS_HEADLINES
 from dfar_toolkit.report.as_annotator import PEOPLE_HEADLINES
@@ -73,6 +75,13 @@ def test_sentences_are_one_plain_line() -> None:
         assert text.endswith(".")
         assert "\n" not in text
         assert "  " not in text
+
+
+def test_jensen_shannon_is_in_bits_as_the_scores_are() -> None:
+    apart = pair_distributions("apart", None, gold=[[1.0, 0.0]], pred=[[0.0, 1.0]])
+    found = next(score for score in soft_label_scores(apart) if score.metric == "jensen_shannon_divergence")
+    assert found.formula(found.rows.sum(axis=0, keepdims=True))[0] == pytest.approx(1.0)
+    assert "in bits, from 0 to 1." in MEANINGS["jensen_shannon_divergence"]
 
 
 def test_names_without_a_sentence_are_left_out() -> None:

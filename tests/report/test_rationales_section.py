@@ -9,7 +9,10 @@ import polars as pl
 import pytest
 from report_example import HOSTILE, IMAGE, LINK, SCRIPT
 
+from dfar_toolkit.metrics.self_consistency.contribution_consistency import DISTANCES
+from dfar_toolkit.metrics.self_consistency.self_consistency_table import self_consistency_table
 from dfar_toolkit.report.document import ReportData
+from dfar_toolkit.report.glossary import MEANINGS
 from dfar_toolkit.report.html import html
 from dfar_toolkit.report.json_document import json_document
 from dfar_toolkit.report.markdown import markdown
@@ -84,6 +87,76 @@ def test_a_collapsed_model_is_said_first() -> None:
     table = rationale_scores(outputs(constant=True), items(), annotations(), n_boot=100)
     section = rationales_section(table, pl.DataFrame())
     assert [line.split(" for ")[0] for line in section.text[1:]] == ['r: the model says "a"']
+
+
+def test_the_same_said_of_several_runs_is_said_once() -> None:
+    said = pl.concat([outputs("r", constant=True), outputs("s", constant=True)])
+    table = rationale_scores(said, items(), annotations(), n_boot=100)
+    assert [line.split(" for ")[0] for line in rationales_section(table, pl.DataFrame()).text[1:]] == [
+        'r, s: the model says "a"'
+    ]
+
+
+def test_the_text_is_of_the_parts_that_are_there(scored: Tables) -> None:
+    texts = {
+        part: rationales_section(scored[0].filter(part=part), pl.DataFrame()).text[0]
+        for part in ("plausibility", "faithfulness")
+    }
+    assert "Raw faithfulness" in texts["faithfulness"]
+    assert "Raw faithfulness" not in texts["plausibility"]
+    tests = scored[0].head(1).with_columns(part=pl.lit("self_consistency"), metric=pl.lit("cct"))
+    assert "tests of self-consistency" in rationales_section(tests, pl.DataFrame()).text[0]
+
+
+def test_without_any_interval_no_title_speaks_of_them(scored: Tables) -> None:
+    bare = [frame.with_columns(pl.lit(None, pl.Float64).alias("low")) for frame in scored]
+    tables = rationales_section(*bare).tables
+    assert not [table.caption for table in tables if "interval" in table.caption]
+    assert tables[0].columns[2] == "value, interval"
+
+
+def test_the_margin_of_noise_is_of_no_number_of_items(scored: Tables) -> None:
+    rails = rationales_section(*scored).tables[0]
+    [row] = [dict(zip(rails.columns, row, strict=True)) for row in rails.rows if row[0] == "noise_margin"]
+    assert (row["value, 90 % interval"], row["n"]) == ("1e-05", "")
+
+
+def test_every_number_of_reasons_under_test_has_a_sentence(scored: Tables) -> None:
+    said = pl.DataFrame({
+        "run_id": ["r"] * 9, "item_id": ["a"] * 9, "draw": [0, 0, 1, 0, 0, 0, 0, 0, 0],
+        "condition": ["full", "inserted", "inserted", "cot_full", "cot_early", "cot_mistake", "cot_filler",
+                      "cot_paraphrase", "rationale"],
+        "operator": [""] * 3 + [""] + ["sentences"] * 5, "share": [None] * 4 + [0.0] + [None] * 4,
+        "method": [""] * 9, "label": ["good", "bad", "bad", "good", "bad", "bad", "bad", "good", None],
+        "mentioned": [None, True, False] + [None] * 6, "word_scores": [None] * 9,
+    }, schema_overrides={"share": pl.Float64, "word_scores": pl.List(pl.Float64)})  # fmt: skip
+    names = set(self_consistency_table(said, n_boot=100)["metric"])
+    assert len(names) > 13
+    assert names | {f"cc_shap_{distance}" for distance in DISTANCES if distance != "cosine"} <= set(MEANINGS)
+    shown = [table for table in rationales_section(*scored).tables if table.columns[0] == "what"]
+    assert {row[0] for table in shown for row in table.rows} <= set(MEANINGS)
+
+
+def test_flips_are_not_bounded_by_the_flippable_share() -> None:
+    """Without one word the label may change where without any it does not: the sentence must not say otherwise."""
+    said = outputs().with_columns(
+        label=pl.when(pl.col("condition") == "empty").then(pl.lit(None)).otherwise("label"),
+    )
+    full = dict(said.filter(condition="full").select("item_id", "label").iter_rows())
+    said = said.with_columns(label=pl.coalesce("label", pl.col("item_id").replace_strict(full, default=None)))
+    table = rationale_scores(said, items(), annotations(), n_boot=100)
+    [empty] = table.filter(metric="flippable_share")["value"]
+    [flips] = table.filter(metric="flip_rate", rationale_method="attention", k=-1)["value"]
+    assert (empty, flips) == (0.0, 1.0)
+    assert "cannot" not in MEANINGS["flippable_share"]
+
+
+def test_tables_of_many_columns_are_set_tighter(scored: Tables) -> None:
+    """At the usual size they would not fit the page, and the marks of the notes, on the right, would not be seen."""
+    wide = [len(table.columns) > 8 for table in rationales_section(*scored).tables if not table.folded]
+    page = html(ReportData("t", rationales=scored[0]))
+    assert True in wide
+    assert page.count('<table class="tight">') == sum(wide)
 
 
 def test_without_rationales_there_is_no_section() -> None:

@@ -51,7 +51,7 @@ def test_an_item_outside_the_filter_and_one_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch, browsed: Browsed
 ) -> None:
     page = shown(monkeypatch, browsed, 3, split="test")
-    assert "not among the 18 items of the filter" in words_of(page)
+    assert "not among the 18 items of the filter:" in words_of(page)
     assert query_of(links_of(page)["Next n"])["id"] == [browsed.rows[30]["item_id"]]
     page = show_page(monkeypatch, "item", [browsed.items], {"id": EVIL, "split": "test"})
     assert "There is no item" in words_of(page)

@@ -121,6 +121,19 @@ def test_typing_changes_the_address_and_undo_leads_back(browsed: Browsed, monkey
     assert dict(test.query_params) == {"split": "test"}
 
 
+def test_taking_the_only_condition_away_can_be_undone(browsed: Browsed, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = show_page(monkeypatch, "items", argv(browsed), {})
+    test.text_input(key="reason").set_value("because").run()
+    assert links_of(test)["Reset x"] == links_of(test)["Undo u"].rstrip("?") == "items"
+    test.query_params.clear()  # what either link does
+    test.run()
+    assert filter_of(links_of(test)["Undo u"]) == ItemFilter(reason="because")
+    test.query_params["reason"] = "because"
+    test.run()
+    test.text_input(key="reason").set_value("because 1").run()
+    assert filter_of(links_of(test)["Undo u"]) == ItemFilter(reason="because")
+
+
 def test_reasons_are_searched_beside_statements(
     browsed: Browsed, index: ItemIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,12 @@ def test_missing_and_broken_parts_are_said(demo: Path, tmp_path: Path, monkeypat
     assert "train.parquet: cannot be read" in words
     assert "60 items" in words
     assert "No model outputs were given" in words
+    torn = tmp_path / "torn.csv"
+    torn.write_text("item_id,label\n,ethical\n")
+    words = words_of(show_page(monkeypatch, "overview", [folder, torn]))
+    assert "torn.csv: " in words
+    assert "None of the model outputs can be read; the notes above say why." in words
+    assert "were given" not in words
 
 
 def test_a_bare_manifest_is_enough(browsed: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,12 @@ def test_what_fits_no_item_is_counted(demo: Path, short: Path, monkeypatch: pyte
         assert "2 answers of 'short' are about items that are not there and are left out" in words
         assert "e.g. 'other:test:1', 's999'; the items have ids such as 'everyday:" in words
         assert "60 rows matched by the own key" in words
+        assert "no answers to the primary question" not in words
+    written(short, [{"item_id": "21", "label": "ethical"}])  # about nothing at all: said once, and only that
+    words = words_of(show_page(monkeypatch, "overview", [demo / "items", short]))
+    assert "1 answer of 'short' is about an item that is not there and is left out" in words
+    assert "no answers to the primary question" not in words
+    assert "80 items without an output" in words
 
 
 def test_a_table_of_ours_on_the_disk_is_scanned(demo: Path, tmp_path: Path) -> None:
@@ -217,7 +223,7 @@ def test_of_several_configs_each_asks_its_own_question(
     words = words_of(show_page(monkeypatch, "overview", [items, file]))
     assert "accuracy on default 1.000" in words
     assert "accuracy on other 1.000" in words
-    assert ours or "1 rows match no item and are left out" in words
+    assert ours or "1 row matches no item and is left out" in words
     assert "accuracy" in words_of(show_page(monkeypatch, "runs", [items, file], {"config": "other"}))
     if ours:
         assert run_accuracy(ItemIndex(items, runs=[file]), "all", config="other").value == 1.0

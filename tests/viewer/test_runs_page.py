@@ -92,6 +92,12 @@ def test_a_run_that_does_not_fit_leaves_the_others(demo: Path, tmp_path: Path, m
 
 def test_no_runs_and_broken_items(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No model outputs to look at" in words_of(show_page(monkeypatch, "runs", [demo / "items"]))
+    torn = tmp_path / "torn.csv"
+    torn.write_text("item_id,label\n,ethical\n")
+    words = words_of(show_page(monkeypatch, "runs", [demo / "items", torn]))
+    assert "torn.csv: " in words
+    assert "None of the model outputs can be read; the notes above say why." in words
+    assert "to look at" not in words
     folder = tmp_path / "items"
     shutil.copytree(demo / "items", folder)
     (folder / "annotations.parquet").write_bytes(b"nothing")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from dfar_toolkit._viewer.addresses import link
 from dfar_toolkit._viewer.arguments import Arguments, arguments
 from dfar_toolkit._viewer.markup import show
-from dfar_toolkit._viewer.sources import opened, said_source, source_notes
+from dfar_toolkit._viewer.sources import opened, resolved, said_source, source_notes
 from dfar_toolkit.browsing.item_columns import enum_names
 from dfar_toolkit.browsing.item_filter import ItemFilter
 from dfar_toolkit.browsing.item_index import ItemIndex
@@ -165,7 +165,7 @@ def main() -> None:
             "whole": {mix: link("items", of_mix(index, mix)) for mix in mixes},
             "unlabelled": {mix: link("items", replace(of_mix(index, mix), gold=("",))) for mix in mixes},
             "problems": [*source_notes(arguments()), *index.problems],
-            "notes": index.notes,
+            "notes": index.notes, "some_given": bool(resolved().outputs),
         },
     )  # fmt: skip
 

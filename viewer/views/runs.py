@@ -197,6 +197,7 @@ def main() -> None:
     given = resolved()
     show("runs.jinja", {
         "names": index.runs, "problems": index.problems, "notes": index.notes, "compare": len(index.runs) > 1,
+        "some_given": bool(given.outputs),
     })  # fmt: skip
     if not index.runs:
         return

@@ -319,7 +319,10 @@ def _noted(
     n_simulated = max(1, min(100, _SIMULATED // len(order)))
     drawn = [rng.multinomial(votes, _exact(pred)) / votes[:, None] for _ in range(n_simulated)]
     pred = np.asfortranarray(pred)
-    found = float(np.nanmean([statistic(shares, pred) for shares in drawn]))
+    values = np.array([statistic(shares, pred) for shares in drawn])
+    if np.isnan(values).all():  # nothing is ordered in any draw
+        return pairs.note
+    found = float(np.nanmean(values))
     return "; ".join(x for x in (pairs.note, f"a perfect model gets {found:.3f} at these numbers of votes") if x)
 
 
