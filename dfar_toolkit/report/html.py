@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dfar_toolkit.report.document import ReportData, visible
-from dfar_toolkit.report.sections import sections
+from dfar_toolkit.report.sections import MOST_DRAWN, sections
 from dfar_toolkit.report.table import Section
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _confusions(data: ReportData) -> Iterable[Figure]:
     from dfar_toolkit.report.plots import confusion_plot
 
     for i, (run, frame) in enumerate(data.confusions.items()):
-        chart = confusion_plot(frame)
+        chart = confusion_plot(frame) if frame["gold"].n_unique() <= MOST_DRAWN else None
         yield from _drawn(f"confusion{i}", f"{run}. Shade: share of the row.", chart)
 
 

@@ -22,6 +22,7 @@ from dfar_toolkit.report.scored import scores_section
 from dfar_toolkit.report.table import Section, Table
 
 MOST_PAIRS: Final = 300  # pairs of annotators that are listed and drawn
+MOST_DRAWN: Final = 40  # labels of a confusion matrix that is drawn: its cells are their square
 _SEVERITIES: Final = ("fail", "warn", "info")
 
 
@@ -116,8 +117,10 @@ def _confusions(data: ReportData) -> Section:
         rows = tuple((g, *(count_text(counts.get((g, p), 0)) for p in pred)) for g in gold)
         columns = ("gold \\ predicted", *pred)
         tables.append(Table(run, columns, rows, frozenset(range(1, len(columns)))))
-    text = ("Rows are people's labels, columns the run's; every item with a human label is counted.",) if tables else ()
-    return Section("confusions", "Confusion matrices", text, tuple(tables))
+    text = ["Rows are people's labels, columns the run's; every item with a human label is counted."] if tables else []
+    if any(frame["gold"].n_unique() > MOST_DRAWN for frame in data.confusions.values()):
+        text.append(f"Matrices of more than {MOST_DRAWN} labels are not drawn.")
+    return Section("confusions", "Confusion matrices", tuple(text), tuple(tables))
 
 
 def _notes(data: ReportData) -> Section:

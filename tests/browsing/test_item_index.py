@@ -199,22 +199,25 @@ def test_what_is_missing_or_broken_is_said_and_the_rest_is_shown(tmp_path: Path)
     torn = tmp_path / "torn.parquet"
     torn.write_bytes((small.runs[0] / "outputs.parquet").read_bytes()[:900])
     hollow = write_run(tmp_path / "hollow", [{"run_id": "h", "item_id": "elsewhere", "label": "bad"}])
+    row = {"run_id": "e", "item_id": "made:test:030", "label": "bad", "condition": "empty"}
+    empty = write_run(tmp_path / "empty", [row])
     growing = tmp_path / "growing"
     growing.mkdir()
     (growing / "settings.json").write_text(json.dumps({"format": "dfar-run", "format_version": 1}))
-    paths = [small.runs[0], torn, tmp_path / "absent", hollow, small.runs[0], growing]
+    paths = [small.runs[0], torn, tmp_path / "absent", hollow, empty, small.runs[0], growing]
     index = ItemIndex(small.items, runs=paths, judgements=tmp_path / "none.jsonl")
     index.read_all()
     assert len(index) == 18
     assert index.column("n_ratings").to_list() == [0] * 18
     assert index.column("has_reason").to_list() == [False] * 18
-    assert index.runs == (A, "h")
-    assert set(index.column("state h")) == {"missing"}
+    assert index.runs == (A, "h", "e")
+    assert set(index.column("state h")) == set(index.column("state e")) == {"missing"}
     assert [state(small, A, k) for k in range(30, 48)] == index.column(f"state {A}").to_list()
     told = "\n".join(index.problems)
     for name in ("train.parquet", "annotations.parquet", "audit.json", "raters.parquet", "torn.parquet", "absent",
-                 "none.jsonl", "read from", "not there", "has no answers"):  # fmt: skip
+                 "none.jsonl", "read from", "not there", "the run 'e' has no answers"):  # fmt: skip
         assert name in told
+    assert "the run 'h' has no answers" not in told  # of it is said that its item is not there
     assert all(len(problem.splitlines()) == 1 for problem in index.problems)
 
 

@@ -145,3 +145,13 @@ def test_footer_and_glossary() -> None:
     assert "Chance that two different people" not in text  # only what occurs
     assert "<footer>" not in html(example())
     assert re.search(r"<details><summary>One line per name \(\d+\)</summary>", text)
+
+
+def test_a_matrix_of_very_many_labels_is_a_table_alone() -> None:
+    def page(n: int) -> str:
+        cells = [(f"o{i}", f"o{i}", 1) for i in range(n)]
+        frame = pl.DataFrame(cells, schema=["gold", "pred", "count"], orient="row")
+        return html(ReportData("", confusions={"r": frame}))
+
+    assert ("<svg" in page(40), "not drawn" in page(40)) == (True, False)
+    assert ("<svg" in page(41), "not drawn" in page(41)) == (False, True)
