@@ -102,3 +102,14 @@ def test_a_bare_manifest_is_enough(browsed: Any, monkeypatch: pytest.MonkeyPatch
     assert "train 30 items" in words
     assert "No agreement is known" in words
     assert "read from" in words
+
+
+def test_of_many_runs_the_first_are_shown_whole(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (demo / "runs" / "label-only.jsonl").read_text(encoding="utf-8")
+    runs = [tmp_path / f"run-{k:02d}.jsonl" for k in range(14)]
+    for run in runs:
+        run.write_text(text.replace("label-only", run.stem), encoding="utf-8")
+    page = show_page(monkeypatch, "overview", [demo / "items", *runs])
+    words = words_of(page)
+    assert all(run.stem in words for run in runs)
+    assert words.count("accuracy 0.655") == 12

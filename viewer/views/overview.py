@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dfar_toolkit._viewer.addresses import link
 from dfar_toolkit._viewer.arguments import Arguments, arguments
@@ -77,20 +78,26 @@ def headlines(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def runs(index: ItemIndex) -> list[dict[str, Any]]:
-    """Each run with what became of its answers, where that costs little."""
-    if len(index) > _CHEAP:
-        return [{"run": run, "states": [], "accuracies": []} for run in index.runs]
-    found = []
-    for run in index.runs[:_RUNS]:
-        states = run_states(index, run)
-        links = [(s, n, link("items", ItemFilter(state=((run, s),)))) for s, n in states.items() if s != "missing"]
-        answered = sum(n for _, n, _ in links)
-        found.append(
-            {"run": run, "states": links, "n": answered, "missing": states.get("missing", 0),
-             "accuracies": accuracies(index, run)}
-        )  # fmt: skip
-    return found + [{"run": run, "states": [], "accuracies": []} for run in index.runs[_RUNS:]]
+class RunLine(NamedTuple):
+    """A run: its states with number and address, answers in all, items without one, accuracies by config."""
+
+    run: str
+    states: Sequence[tuple[str, int, str]] = ()
+    n: int = 0
+    missing: int = 0
+    accuracies: Sequence[tuple[str, Estimate]] = ()
+
+
+def runs(index: ItemIndex) -> list[RunLine]:
+    """Each run with what became of its answers, where that costs little; of others the name."""
+    shown = index.runs[:_RUNS] if len(index) <= _CHEAP else ()
+    return [*(_counted(index, run) for run in shown), *(RunLine(run) for run in index.runs[len(shown) :])]
+
+
+def _counted(index: ItemIndex, run: str) -> RunLine:
+    states = run_states(index, run)
+    links = [(s, n, link("items", ItemFilter(state=((run, s),)))) for s, n in states.items() if s != "missing"]
+    return RunLine(run, links, sum(n for _, n, _ in links), states.get("missing", 0), accuracies(index, run))
 
 
 def accuracies(index: ItemIndex, run: str) -> list[tuple[str, Estimate]]:
