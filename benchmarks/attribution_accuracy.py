@@ -18,11 +18,8 @@ captum and inseq are no dependencies of the toolkit; both in an environment of t
 from __future__ import annotations
 
 import argparse
-import copy
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import time
 from datetime import UTC, datetime
@@ -31,7 +28,7 @@ from typing import Any
 
 from attribution_throughput import COUNTS, LABELS, PREFIX, SLOW, STEPS, Scores, Ways  # isort: split
 
-from attribution_throughput import check_installed, difference, small_llama, tiny_llama
+from attribution_throughput import check_installed, difference, setting, small_llama, tiny_llama
 
 RESULTS = Path(__file__).resolve().parent / "results" / "attribution_accuracy.json"
 METHOD = "integrated_gradients"
@@ -168,22 +165,7 @@ def main() -> None:
     parser.add_argument("--model", choices=("tiny", "small"), help="only this one; the other's results stay")
     given = parser.parse_args()
     check_installed()
-
-    import captum
-    import torch
-    import transformers
-
-    from tiny_models import tiny_tokenizer  # type: ignore[import-not-found]
-
-    torch.set_num_threads(1)
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    tokenizer = copy.deepcopy(tiny_tokenizer())
-    tokenizer.unk_token = "<|end|>"
-    machine = (
-        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, transformers {transformers.__version__}, captum {captum.__version__}, "
-        f"inseq {importlib.metadata.version('inseq')}, 1 thread"
-    )
+    tokenizer, machine = setting()
     for name, make in (("tiny", tiny_llama), ("small", small_llama)):
         if given.model not in (None, name):
             continue

@@ -322,14 +322,8 @@ def check_installed() -> None:
         ) from None
 
 
-def main() -> None:
-    """All methods on both models, with and without a shared instruction."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--model", choices=("tiny", "small"), help="only this one; nothing is written")
-    given = parser.parse_args()
-    check_installed()
-
+def setting() -> tuple[Any, str]:
+    """The tokenizer that both benchmarks use, and what the numbers were taken on; one thread from here on."""
     import captum
     import torch
     import transformers
@@ -340,6 +334,22 @@ def main() -> None:
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     tokenizer = copy.deepcopy(tiny_tokenizer())
     tokenizer.unk_token = "<|end|>"
+    machine = (
+        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, transformers {transformers.__version__}, captum {captum.__version__}, "
+        f"inseq {importlib.metadata.version('inseq')}, 1 thread"
+    )
+    return tokenizer, machine
+
+
+def main() -> None:
+    """All methods on both models, with and without a shared instruction."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--model", choices=("tiny", "small"), help="only this one; nothing is written")
+    given = parser.parse_args()
+    check_installed()
+    tokenizer, machine = setting()
     runs = []
     for name, make in (("tiny", tiny_llama), ("small", small_llama)):
         if given.model not in (None, name):
@@ -361,11 +371,6 @@ def main() -> None:
                 print(name, prefix, method, count, flush=True)
                 for way, row in rows.items():
                     print(f"  {way:22} {row}", flush=True)
-    machine = (
-        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, transformers {transformers.__version__}, captum {captum.__version__}, "
-        f"inseq {importlib.metadata.version('inseq')}, 1 thread"
-    )
     found = {"machine": machine, "repeat": given.repeat, "runs": runs}
     if given.model is None:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

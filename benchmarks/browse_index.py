@@ -25,6 +25,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from dfar_toolkit.browsing.item_filter import ItemFilter
+
 RESULTS = Path(__file__).parent / "results" / "browse_index.json"
 N = 1_000_000
 OPTIONS = ["acceptable", "unacceptable"]
@@ -170,10 +172,36 @@ def peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+def one_of_each() -> dict[str, ItemFilter]:
+    """A filter by every condition on items."""
+    return {
+        "text": ItemFilter(text="Promised harm"), "regex": ItemFilter(regex=r"harm\w* \d+7 "),
+        "gold": ItemFilter(gold=("unacceptable",)), "given": ItemFilter(given=("unacceptable",)),
+        "between": ItemFilter(between=(("acceptable", "unacceptable"),)),
+        "annotator": ItemFilter(annotator=("made:p03",)),
+        "group": ItemFilter(group=("77",)), "source": ItemFilter(source=("made.b",)),
+        "split": ItemFilter(split=("test",)),
+        "leak": ItemFilter(leak=("near", "none")), "prediction": ItemFilter(prediction=(("run_0", "acceptable"),)),
+        "state": ItemFilter(state=(("run_0", "right"),)), "differs": ItemFilter(differs=("run_0",)),
+        "beats": ItemFilter(beats=(("run_0", "run_1"),)), "judged_bad": ItemFilter(judged_bad=("run_2",)),
+        "length": ItemFilter(length=(100, 120)), "disagreement": ItemFilter(disagreement=(0.5, None)),
+        "probability": ItemFilter(probability=(("run_1", 0.4, 0.6),)), "has_reason": ItemFilter(has_reason=True),
+        "flagged": ItemFilter(flagged=False),
+    }  # fmt: skip
+
+
+def in_reasons() -> dict[str, ItemFilter]:
+    """Searches in reasons."""
+    return {
+        "word": ItemFilter(reason="helped"), "rare_word": ItemFilter(reason="Zurich"),
+        "phrase": ItemFilter(reason="Promised harm"), "regex": ItemFilter(reason_regex=r"harm\w* \d+7 "),
+        "any_case_regex": ItemFilter(reason_regex=r"(?i)\bstole\b.*\bmoney\b"),
+    }  # fmt: skip
+
+
 def measure(folder: Path) -> dict[str, object]:
     """Everything, in this process."""
     from dfar_toolkit.browsing.facets import facets
-    from dfar_toolkit.browsing.item_filter import ItemFilter
     from dfar_toolkit.browsing.item_index import ItemIndex
     from dfar_toolkit.browsing.item_record import item_record
     from dfar_toolkit.browsing.paging import found_rows, neighbours, page
@@ -190,25 +218,7 @@ def measure(folder: Path) -> dict[str, object]:
     rest = {name: once(lambda name=name: index.column(name)) for name in index.columns}
     made = round(1000 * (time.perf_counter() - start), 1)
     after_index = peak_mib()
-    filters = {
-        "text": ItemFilter(text="Promised harm"), "regex": ItemFilter(regex=r"harm\w* \d+7 "),
-        "gold": ItemFilter(gold=("unacceptable",)), "given": ItemFilter(given=("unacceptable",)),
-        "between": ItemFilter(between=(("acceptable", "unacceptable"),)),
-        "annotator": ItemFilter(annotator=("made:p03",)),
-        "group": ItemFilter(group=("77",)), "source": ItemFilter(source=("made.b",)),
-        "split": ItemFilter(split=("test",)),
-        "leak": ItemFilter(leak=("near", "none")), "prediction": ItemFilter(prediction=(("run_0", "acceptable"),)),
-        "state": ItemFilter(state=(("run_0", "right"),)), "differs": ItemFilter(differs=("run_0",)),
-        "beats": ItemFilter(beats=(("run_0", "run_1"),)), "judged_bad": ItemFilter(judged_bad=("run_2",)),
-        "length": ItemFilter(length=(100, 120)), "disagreement": ItemFilter(disagreement=(0.5, None)),
-        "probability": ItemFilter(probability=(("run_1", 0.4, 0.6),)), "has_reason": ItemFilter(has_reason=True),
-        "flagged": ItemFilter(flagged=False),
-    }  # fmt: skip
-    of_reasons = {
-        "word": ItemFilter(reason="helped"), "rare_word": ItemFilter(reason="Zurich"),
-        "phrase": ItemFilter(reason="Promised harm"), "regex": ItemFilter(reason_regex=r"harm\w* \d+7 "),
-        "any_case_regex": ItemFilter(reason_regex=r"(?i)\bstole\b.*\bmoney\b"),
-    }  # fmt: skip
+    filters, of_reasons = one_of_each(), in_reasons()
 
     def anew(work: Callable[[], object]) -> float:
         """Milliseconds with nothing of filters remembered."""

@@ -2,9 +2,10 @@
 
 The set is the invented one of browse_index.py. The viewer is started as `dfar view` starts it and driven in headless
 Chromium through Playwright: the time from asking for an address (a new browser, nothing cached) until the list can be
-read, then from each click or key until what it asked for can be read. Waits are medians of several; the first page is
-measured with a server that has just been started. Memory is the most that the server's process has had. At the end
-four browsers click at the same time.
+read, then from each click or key until what it asked for can be read; for every filter, and some searches in reasons,
+until the page is whole (`filter_whole_ms`). Waits are medians of several; the first page is measured with a server that
+has just been started. Memory is the most that the server's process has had. At the end four browsers click at the same
+time.
 
     python benchmarks/viewer_in_browser.py [--folder made-before]
 """
@@ -25,16 +26,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "viewer"))
-from browse_index import PEOPLE, RUNS, N, invent
+from browse_index import PEOPLE, RUNS, N, in_reasons, invent, one_of_each
 from started_server import free_port, started
 
 RESULTS = Path(__file__).parent / "results" / "viewer_in_browser.json"
 REPEATS = 5
 BROWSERS = 4
 SCREEN = {"width": 1400, "height": 1000}
+RESET = "a.d-go[data-key=x]"  # which stands where there is a filter
 _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -112,6 +115,42 @@ def click_through(page: Any, address: str) -> dict[str, float]:
     return {name: 1000 * seconds for name, seconds in found.items()}
 
 
+def every_filter(page: Any, address: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Milliseconds from a link to each filter, of the list without one, until the page that it gives is whole.
+
+    The first time nothing of the filter is remembered (once; of the first search in reasons they are read in it); then
+    the median of some times.
+    """
+    page.goto(f"{address}/items")
+    page.locator(".d-item").nth(49).wait_for()
+    page.wait_for_timeout(4000)  # until the index is read
+    found: dict[str, list[float]] = {}
+    for name, one in (*one_of_each().items(), *((f"reasons, {name}", one) for name, one in in_reasons().items())):
+        go = f"items?{urlencode(one.to_query(), doseq=True)}"
+        for _ in range(REPEATS):
+            follow(page, "items")
+            page.wait_for_function(f"!document.querySelector({RESET!r})")
+            whole(page)
+            page.wait_for_timeout(200)
+            taken = 1000 * waited(lambda go=go: follow(page, go), lambda: filtered(page))
+            found.setdefault(name, []).append(taken)
+    again = {name: round(statistics.median(taken[1:])) for name, taken in found.items()}
+    return {name: round(taken[0]) for name, taken in found.items()}, again
+
+
+def follow(page: Any, href: str) -> None:
+    """Follow a link to an address, as any link of the page is followed."""
+    page.evaluate(
+        "href => { const a = document.querySelector('a.d-go'); a.setAttribute('href', href); a.click() }", href
+    )
+
+
+def filtered(page: Any) -> None:
+    """Wait until a filtered list is whole."""
+    page.locator(RESET).wait_for()
+    whole(page)
+
+
 def item_shown(page: Any, *, but: str = "") -> None:
     """Wait until the item of the address can be read."""
     page.wait_for_function(
@@ -184,6 +223,7 @@ def measure(folder: Path) -> dict[str, object]:
     with served(folder) as (address, server):
         with sync_playwright() as play:
             browser, page = new_page(play)
+            first_time, again = every_filter(page, address)
             click_through(page, address)  # what is read once
             rounds = [click_through(page, address) for _ in range(REPEATS)]
             browser.close()
@@ -195,6 +235,7 @@ def measure(folder: Path) -> dict[str, object]:
             "first_page_ms": {name: round(ms) for name, ms in first.items()},
             "wait_ms": {name: round(statistics.median(r[name] for r in rounds)) for name in rounds[0]},
             "slowest_wait_ms": {name: round(max(r[name] for r in rounds)) for name in rounds[0]},
+            "filter_whole_ms": {"first_time": first_time, "again": again},
             "browsers": BROWSERS,
             "wait_ms_with_browsers": {"median": round(statistics.median(waits)), "slowest": round(max(waits))},
             "server_peak_mib": alone,

@@ -13,7 +13,7 @@ from typing import Final
 from dfar_toolkit._viewer.doors import SERVED
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.hub.addresses import SCHEME
-from dfar_toolkit.journeys.how_read import AS_THEY_ARE, HowRead, how_read, named_labels
+from dfar_toolkit.journeys.how_read import AS_THEY_ARE, HowRead, how_read, named_labels, one_sign
 
 _NOT_SERVED: Final = (
     "Judging and marks are off: started by streamlit run the viewer is open to whoever comes, so it only shows. "
@@ -71,17 +71,11 @@ def arguments(argv: Sequence[str] | None = None) -> Arguments:
     if not found.paths:
         raise TableError("the viewer wants an items folder; start it with: dfar view ITEMS [OUTPUTS ...]")
     items, outputs = found.paths[0], tuple(Path(p) for p in found.paths[1:])
-    how = how_read(named_labels(found.map), found.split, _one_sign(found.separator), found.method, found.by_position)
+    how = how_read(named_labels(found.map), found.split, one_sign(found.separator), found.method, found.by_position)
     off = _FROM_HUB if on_hub(items) else "" if SERVED in os.environ else _NOT_SERVED
     if off and (found.judge or found.marks):
         return Arguments(items, outputs, found.judgements, refused=off, how=how)
     return Arguments(items, outputs, found.judgements, found.judge, found.marks, how=how)
-
-
-def _one_sign(separator: str | None) -> str | None:
-    if separator is not None and len(separator) != 1 and separator != "\\t":
-        raise TableError(f"--separator wants one character (or \\t), found {separator!r}")
-    return separator
 
 
 def on_hub(items: str) -> bool:

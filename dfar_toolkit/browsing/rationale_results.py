@@ -59,8 +59,8 @@ def asked_rows(rows: pl.DataFrame, folder: ItemsFolder) -> AskedRows:
         other = int((placed["question"] != question).sum())
         notes.append(f'{other} outputs that answer questions other than "{question}" set aside')
         placed = placed.filter(pl.col("question") == question)
-    items, options = folder.asked(question)
-    return AskedRows(placed.drop("config"), items, folder.annotations, options, "; ".join(notes))
+    folder = folder.of_question(question)
+    return AskedRows(placed.drop("config"), folder.items, folder.annotations, folder.options, "; ".join(notes))
 
 
 def _commonest(names: pl.Series) -> str | None:

@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dfar_toolkit.cli.printing import one_separator, usage
+from dfar_toolkit.cli.printing import usage
 
 if TYPE_CHECKING:
     from dfar_toolkit.journeys.outputs import OutputsOptions
+
+
+def one_separator(text: str | None) -> str | None:
+    """Check ``--separator``; stops with exit 2 where it is no single character."""
+    from dfar_toolkit.errors import TableError
+    from dfar_toolkit.journeys.how_read import one_sign
+
+    try:
+        return one_sign(text)
+    except TableError as error:
+        usage(str(error))
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")]
 Confidence = Annotated[float, typer.Option(min=0.5, max=0.9999, help="Coverage of the intervals.")]

@@ -143,10 +143,3 @@ def usage(message: str) -> NoReturn:
     """Stop with a one-line message about how the command was called, exit 2."""
     say(f"dfar: {message}")
     raise typer.Exit(2)
-
-
-def one_separator(text: str | None) -> str | None:
-    r"""Check ``--separator``: one character, or ``\t``."""
-    if text is not None and len(text) != 1 and text != "\\t":
-        usage(f"--separator wants one character (or \\t), found {text!r}")
-    return text

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dfar_toolkit.cli.options import ByPosition, Config, Map, Method, Separator
-from dfar_toolkit.cli.printing import one_separator, print_table, say, usage
+from dfar_toolkit.cli.printing import print_table, say, usage
 
 Judgements = Annotated[Path | None, typer.Option(help="Good/Bad judgements of the reasons.")]
 
@@ -48,9 +48,7 @@ def report(
     map_labels: Annotated[
         list[str] | None, typer.Option("--map", help="Rename the models' labels: wrong=unethical.")
     ] = None,
-    separator: Annotated[
-        str | None, typer.Option(help="Separator of CSV files where it is not a comma.", callback=one_separator)
-    ] = None,
+    separator: Separator = None,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Coverage of the scores' intervals.")] = 0.95,
     n_boot: Annotated[int, typer.Option("--n-boot", min=100, help="Bootstrap draws.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,

@@ -48,22 +48,13 @@ class ItemsFolder:
 
     @property
     def options(self) -> list[str]:
-        """Options of the primary question, in order."""
-        return list(self.questions["options"][0])
+        """Options of the primary question, in order; none where it is about numbers."""
+        return list(self.questions["options"].to_list()[0] or [])
 
     @property
     def question(self) -> str:
         """The primary question's id."""
         return str(self.questions["question"][0])
-
-    def asked(self, question: str) -> tuple[pl.DataFrame, list[str]]:
-        """The items with people's labels of a question, which need not be the primary one, and its options."""
-        if question == self.question:
-            return self.items, self.options
-        options = self.questions.filter(question=question)["options"].to_list()
-        gold = self.targets.filter(question=question).select("item_id", pl.col("label").cast(pl.String))
-        items = self.items.drop("label").join(gold, on="item_id", how="left", maintain_order="left")
-        return items, list(options[0] or []) if options else []
 
     def of_question(self, question: str) -> ItemsFolder:
         """The folder with this question as the primary one: people's labels and votes of it, it first of all."""

@@ -101,3 +101,18 @@ def named_labels(given: Sequence[str] | None) -> dict[str, str] | None:
         if named.setdefault(label, option) != option:
             raise TableError(f"--map gives two names for {label!r}")
     return named
+
+
+def one_sign(separator: str | None) -> str | None:
+    r"""Check ``--separator``: one character, or ``\t``.
+
+    Raises:
+        TableError: It is neither.
+
+    Example:
+        >>> one_sign(";"), one_sign(None)
+        (';', None)
+    """
+    if separator is not None and len(separator) != 1 and separator != "\\t":
+        raise TableError(f"--separator wants one character (or \\t), found {separator!r}")
+    return separator

@@ -56,18 +56,17 @@ def scored_rationales(
     """
     wanted = None if parts is None else [part for part in parts if part in RATIONALE_PARTS]
     names = outputs["question"].unique().to_list()
-    items, options = folder.asked(str(names[0])) if len(names) == 1 else (folder.items, folder.options)
-    if split is not None:
-        items = items.filter(pl.col("split").is_in(list(split)))
+    folder = folder.of_question(str(names[0])) if len(names) == 1 else folder
+    items = folder.items if split is None else folder.items.filter(pl.col("split").is_in(list(split)))
     outputs = outputs.filter(pl.col("item_id").is_in(items["item_id"].implode()))
     if wanted == [] or not rationale_parts(outputs):
         return ScoredRationales(pl.DataFrame(schema=RATIONALE_COLUMNS), pl.DataFrame(schema=DIFFERENCE_COLUMNS))
     table = rationale_scores(
-        outputs, items, folder.annotations, options=options, parts=wanted, gold=marked_by, confidence=confidence,
+        outputs, items, folder.annotations, options=folder.options, parts=wanted, gold=marked_by, confidence=confidence,
         n_boot=n_boot, seed=seed,
     )  # fmt: skip
     differences = rationale_differences(
-        outputs, items, folder.annotations, options=options, parts=wanted, gold=marked_by[0],
+        outputs, items, folder.annotations, options=folder.options, parts=wanted, gold=marked_by[0],
         confidence=confidence, n_boot=n_boot, seed=seed,
     )  # fmt: skip
     return ScoredRationales(table, differences)
