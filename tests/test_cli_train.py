@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from command_line import Dfar, command, refused
 from dfar_toolkit.corpus.assemble import BuildOptions, build_items
 from dfar_toolkit.sources import read_source
+from file_identity import file_identity
 
 needs_models = pytest.mark.usefixtures("models")
 QUICK = ("--device", "cpu", "--set", "epochs=1", "--set", "batch=8")
@@ -105,11 +106,11 @@ def test_a_language_model_from_items_to_scores(
     assert model["adapter_sha256"]
     assert scored(dfar, answers, items)["n"] == 58
 
-    written = (out / "adapter_model.safetensors").stat()
+    written = file_identity(out / "adapter_model.safetensors")
     again = dfar(*words)
     assert again.code == 0
     assert "the run was whole already: nothing was trained" in again.err
-    assert (out / "adapter_model.safetensors").stat() == written
+    assert file_identity(out / "adapter_model.safetensors") == written
     refused(dfar(*words, "--seed", 1), "holds a training run with other settings", "Give another --out")
 
 

@@ -25,6 +25,7 @@ from dfar_toolkit.finetune.head_runs import delete_training  # noqa: E402
 from dfar_toolkit.hub.model_card import is_untouched  # noqa: E402
 from dfar_toolkit.journeys import training  # noqa: E402
 from dfar_toolkit.journeys.training import Head, Trained, TrainOptions, train_model  # noqa: E402
+from file_identity import file_identity  # noqa: E402
 from small_tables import make_items  # noqa: E402
 from tiny_models import save_tiny_causal, tiny_tokenizer  # noqa: E402
 
@@ -116,7 +117,7 @@ def test_a_kill_before_the_card_leaves_it_to_the_same_command(
         patch.setattr(training, "write_model_card", killed)
         with pytest.raises(KeyboardInterrupt):
             learned(bases, out, "language-model", LORA)
-    weights = (out / "adapter_model.safetensors").stat()
+    weights = file_identity(out / "adapter_model.safetensors")
     assert not (out / "README.md").exists()
     with monkeypatch.context() as patch:
         patch.setenv("RANK", "1")  # the second of several processes
@@ -124,10 +125,10 @@ def test_a_kill_before_the_card_leaves_it_to_the_same_command(
     assert not (out / "README.md").exists()
     again = learned(bases, out, "language-model", LORA)
     assert "the run was whole already: nothing was trained" in again.notes
-    card = (out / "README.md").stat()
-    assert (out / "adapter_model.safetensors").stat() == weights
+    card = file_identity(out / "README.md")
+    assert file_identity(out / "adapter_model.safetensors") == weights
     learned(bases, out, "language-model", LORA)
-    assert (out / "README.md").stat() == card
+    assert file_identity(out / "README.md") == card
     (out / "README.md").write_text("# By hand")
     assert any("written or edited by hand" in note for note in learned(bases, out, "language-model", LORA).notes)
     assert (out / "README.md").read_text() == "# By hand"

@@ -20,6 +20,7 @@ from dfar_toolkit.hub.model_card_file import write_model_card
 from dfar_toolkit.hub.models import PublishedModel, publish_model
 from dfar_toolkit.hub.publish import PublishOptions
 from dfar_toolkit.hub.repository import Repository
+from file_identity import file_identity
 
 pytest.importorskip("huggingface_hub")
 COMMIT = "b" * 40
@@ -195,9 +196,9 @@ def test_a_run_of_other_tools_has_a_card_too(tmp_path: Path, content: Any) -> No
 def test_the_same_again_writes_nothing_and_scores_bring_it_up_to_date(tmp_path: Path) -> None:
     run = a_run(tmp_path / "run")
     carded(run)
-    before = (run / "README.md").stat()
+    before = file_identity(run / "README.md")
     carded(run)
-    assert (run / "README.md").stat() == before
+    assert file_identity(run / "README.md") == before
     (run / "scores.json").write_text('[{"metric": "accuracy", "value": 0.625}]')
     assert "| accuracy | 0.625 |" in carded(run)
 
