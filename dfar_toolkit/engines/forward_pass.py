@@ -45,7 +45,7 @@ class Held:
     def expand(self, rows: int, room: int) -> Held:
         """One row as many, or rows as they are, with room for so many slots each; this one stays as it is."""
         lengths = self.lengths * (rows // len(self.lengths))
-        return Held(roomy(self.cache, rows, room), self.mask.expand(rows, -1), lengths, self.even)
+        return Held(roomy([(self.cache, rows)], room), self.mask.expand(rows, -1), lengths, self.even)
 
 
 class ForwardPass:
@@ -77,6 +77,11 @@ class ForwardPass:
     def keeps(self) -> bool:
         """Whether the model takes a cache at all."""
         return bool(self._cache_name)
+
+    @property
+    def layers(self) -> int:
+        """The model's layers."""
+        return int(self.model.config.get_text_config(decoder=True).num_hidden_layers)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -121,22 +126,36 @@ class ForwardPass:
         cache = getattr(out, self._cache_name, None) if keep and self._cache_name else None
         return logits, None if cache is None else replace(left, cache=cache)
 
-    def left(self, rows: Sequence[Sequence[int]], *, held: Held | None = None, early: bool) -> Held:
+    def left(
+        self,
+        rows: Sequence[Sequence[int]],
+        *,
+        held: Held | None = None,
+        early: bool,
+        hidden: Sequence[Collection[int]] = (),
+        unmasked: bool = False,
+    ) -> Held:
         """What rows leave in the cache of a model that keeps one.
 
         Args:
-            rows: New tokens of each row, at least one.
+            rows: New tokens of each row, at least one in one of them.
             held: What the rows left before; used up.
             early: Whether the pass may end when the last layer's keys and values are there.
+            hidden: For each row places within its new tokens that no token attends to; none: all are seen.
+            unmasked: Whether padding may go without a mask where nothing is held and the pass ends early, as
+                :class:`~dfar_toolkit.engines.shared_prefix.Ways` says: it stands behind all tokens of its row, where a
+                causal model does not look, and attention is faster without.
 
         Returns:
             What they left.
         """
         if not early:
-            _, found = self(rows, [(0, 0)], held=held, keep=True)
+            _, found = self(rows, [(0, 0)], held=held, keep=True, hidden=hidden)
             assert found is not None
             return found
-        call, left = self._called(rows, held, (), keep=True)
+        call, left = self._called(rows, held, hidden, keep=True)
+        if unmasked and held is None and not any(hidden):
+            call.pop("attention_mask", None)
         cache = call.setdefault(self._cache_name, left.cache or empty_cache(self.model))
         with ended_early(cache):
             self.model(**call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from typing import Final
 
 from dfar_toolkit.engines.loaded import LoadedModel
@@ -72,14 +73,23 @@ def option_jobs(
     known = {conversations[at]: own.ids for at, own in zip(hiding, placed, strict=True)}
     tokens = option_ids_many(conversations, [request.spellings for request in requests], loaded, known=known)
     unseen = dict(zip(hiding, map(touched, placed), strict=True))
+
+    @cache
+    def mask() -> int:
+        return mask_token_of(loaded.tokenizer, rows=loaded.model.get_input_embeddings().weight.shape[0])[0]
+
     return [
-        _job(own, request, unseen.get(at, frozenset()), loaded, hides)
+        _job(own, request, unseen.get(at, frozenset()), mask, hides)
         for at, (own, request) in enumerate(zip(tokens, requests, strict=True))
     ]
 
 
 def _job(
-    own: OptionTokens, request: ScoreOptions, unseen: frozenset[int], loaded: LoadedModel, hides: Callable[[], bool]
+    own: OptionTokens,
+    request: ScoreOptions,
+    unseen: frozenset[int],
+    mask: Callable[[], int],
+    hides: Callable[[], bool],
 ) -> OptionJob | Failed:
     prompt = tuple(own.common)
     if not unseen:
@@ -87,9 +97,8 @@ def _job(
     last = len(prompt) - 1
     if max(unseen) > last:
         return _MERGED
-    mask, _ = mask_token_of(loaded.tokenizer, rows=loaded.model.get_input_embeddings().weight.shape[0])
     if request.hiding == "token":
-        return OptionJob(replaced(prompt, unseen, mask), own.tails, own.prompt_tokens)
+        return OptionJob(replaced(prompt, unseen, mask()), own.tails, own.prompt_tokens)
     if not hides():
         return CANNOT_HIDE
-    return OptionJob(replaced(prompt, unseen & {last}, mask), own.tails, own.prompt_tokens, unseen - {last})
+    return OptionJob(replaced(prompt, unseen & {last}, mask()), own.tails, own.prompt_tokens, unseen - {last})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from dfar_toolkit.engines.batches import token_batches
@@ -28,7 +28,7 @@ from dfar_toolkit.engines.requests import (
 )
 from dfar_toolkit.engines.shared_prefix import PrefixStore, Tokens, Ways, prefix_of, shared_prefixes, ways_of
 from dfar_toolkit.engines.token_ids import prompt_ids_many
-from dfar_toolkit.engines.trunks import Start, starts_of
+from dfar_toolkit.engines.trunks import Start, starts_of, together
 from dfar_toolkit.errors import EngineError
 from dfar_toolkit.prompts.conversation import Conversation
 
@@ -41,7 +41,7 @@ _PADDING: Final = 16  # share of a batch that costs less as padding than a pass 
 _ASKED: Final = {Classify: "classify", Generate: "write", ScoreOptions: "score options"}
 _Job = TypeVar("_Job", Drawing, OptionJob)
 _Found = TypeVar("_Found")
-_Work = Callable[[Sequence[_Job], Start, Sequence[int]], Sequence[_Found | Failed]]
+_Work = Callable[[Sequence[_Job], Sequence[Start], Sequence[int]], Sequence[_Found | Failed]]
 
 
 class LocalEngine:
@@ -138,13 +138,21 @@ class LocalEngine:
         sound = {at: job for at, job in jobs.items() if isinstance(job, OptionJob)}
         fitting = [at for at, job in sound.items() if job.needed <= self._loaded.max_length]
 
-        def work(batch: Sequence[OptionJob], start: Start, parted: Sequence[int]) -> Sequence[OptionScores | Failed]:
-            prefix, trunk, _ = start
-            return score_options(self._run, self._store, self._known_ways(), batch, prefix, trunk=trunk, parted=parted)
+        # Other requests stay in batches of their own: files of predictions hold their numbers to the last digit.
+        hiding = any(request.hidden for request in requests)
+
+        def work(
+            batch: Sequence[OptionJob], starts: Sequence[Start], parted: Sequence[int]
+        ) -> Sequence[OptionScores | Failed]:
+            ways, trunks = self._known_ways(), [start.trunk for start in starts if start.trunk]
+            return score_options(
+                self._run, self._store, ways, batch, starts[0].prefix, trunks=trunks, parted=parted, last_apart=hiding
+            )
 
         fit = [sound[at] for at in fitting]
         starts = self._starts([job.beginning for job in fit], fork=True)
-        found = dict(zip(fitting, self._batched(fit, work, starts), strict=True))
+        groups = together(starts, self._budget) if hiding else [[start] for start in starts]
+        found = dict(zip(fitting, self._batched(fit, work, groups), strict=True))
         return [
             job
             if isinstance(job, Failed)
@@ -166,13 +174,13 @@ class LocalEngine:
             for sample in range(_distinct_samples(request) if limit > 0 else 0)
         }
 
-        def work(batch: Sequence[Drawing], start: Start, _: Sequence[int]) -> Sequence[Written | Failed]:
+        def work(batch: Sequence[Drawing], starts: Sequence[Start], _: Sequence[int]) -> Sequence[Written | Failed]:
             ways, tokenizer = self._known_ways(), self._loaded.tokenizer
-            return decode(self._run, self._store, ways, batch, start.prefix, tokenizer=tokenizer, ends=self._ends)
+            return decode(self._run, self._store, ways, batch, starts[0].prefix, tokenizer=tokenizer, ends=self._ends)
 
         samples: list[list[Written | Failed]] = [[] for _ in requests]
-        starts = self._starts([drawing.prompt for drawing in drawings.values()], fork=False)
-        for (at, _), written in zip(drawings, self._batched(list(drawings.values()), work, starts), strict=True):
+        groups = [[start] for start in self._starts([drawing.prompt for drawing in drawings.values()], fork=False)]
+        for (at, _), written in zip(drawings, self._batched(list(drawings.values()), work, groups), strict=True):
             samples[at].append(written)
         return [
             _generated(request, len(prompt), own)
@@ -182,19 +190,22 @@ class LocalEngine:
         ]
 
     def _batched(
-        self, jobs: Sequence[_Job], work: _Work[_Job, _Found], starts: Sequence[Start]
+        self, jobs: Sequence[_Job], work: _Work[_Job, _Found], groups: Sequence[Sequence[Start]]
     ) -> list[_Found | Failed]:
-        """One result per job: jobs of one start go together, and batches too large for the memory are halved."""
+        """One result per job: jobs of a group go together, and batches too large for the memory are halved."""
         found: dict[int, _Found | Failed] = {}
-        for start in starts:
-            todo = list(start.parted)
+        for group in groups:
+            own = {at: start for start in group for at in start.parted}
+            longest = max(len(start.trunk) for start in group)
+            todo = list(own)
             while todo:
-                lengths = [start.size(at, jobs[at].length) for at in todo]
+                lengths = [own[at].size(at, jobs[at].length, longest) for at in todo]
                 rows = [jobs[at].rows for at in todo]
-                padding = self._budget // _PADDING if start.trunk else None
+                padding = self._budget // _PADDING if longest else None
                 for batch in token_batches(lengths, self._budget, rows=rows, padding=padding):
-                    places = [todo[at] for at in batch]
-                    replies = self._tried(work, [jobs[at] for at in places], start, [start.parted[at] for at in places])
+                    # The rows of a trunk stand together.
+                    places = [todo[at] for at in (sorted(batch) if len(group) > 1 else batch)]
+                    replies = self._tried(work, places, jobs, own)
                     if replies is None and len(places) > 1:
                         self._halve(sum(rows[at] for at in batch) * max(lengths[at] for at in batch))
                         break
@@ -203,11 +214,13 @@ class LocalEngine:
         return [found[at] for at in range(len(jobs))]
 
     def _tried(
-        self, work: _Work[_Job, _Found], jobs: Sequence[_Job], start: Start, parted: Sequence[int]
+        self, work: _Work[_Job, _Found], places: Sequence[int], jobs: Sequence[_Job], starts: Mapping[int, Start]
     ) -> Sequence[_Found | Failed] | None:
         """None where the memory was too small."""
+        own = [starts[at] for at in places]
+        parted = [start.parted[at] for start, at in zip(own, places, strict=True)]
         try:
-            return work(jobs, start, parted)
+            return work([jobs[at] for at in places], own, parted)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from dfar_toolkit.engines.forward_pass import NOT_FINITE, ForwardPass, Held, last_places
@@ -75,8 +75,9 @@ def score_options(
     jobs: Sequence[OptionJob],
     prefix: Tokens = (),
     *,
-    trunk: Tokens = (),
+    trunks: Sequence[Tokens] = (),
     parted: Sequence[int] = (),
+    last_apart: bool = False,
 ) -> list[OptionScores | Failed]:
     r"""Log-probabilities of whole options, $\log\sum_s\prod_t p(s_t \mid x, s_{<t})$ over the spellings $s$.
 
@@ -86,20 +87,36 @@ def score_options(
         ways: What the model's cache allows.
         jobs: Prompts with their options, one batch.
         prefix: What all prompts begin with.
-        trunk: A prompt that all of them go the way of for a while.
-        parted: Where there is a trunk, for each job how many first tokens it shares with it.
+        trunks: For each job a prompt that it goes the way of for a while, equal ones one after the other; or none.
+        parted: Where there are trunks, for each job how many first tokens it shares with its own.
+        last_apart: Whether prompts but for their last token may be run for the keys and values alone.
 
     Returns:
         One reply per job, in order.
     """
     places = _Places()
-    done = list(parted) if trunk else [len(prefix)] * len(jobs)
-    new = max(len(job.prompt) - own for job, own in zip(jobs, done, strict=True))
-    slots = max(done) + new + max(job.length - len(job.prompt) for job in jobs)
-    if not ways.fits(max(slots, len(trunk))):
+    done = list(parted) if trunks else [len(prefix)] * len(jobs)
+    new = [len(job.prompt) - own for job, own in zip(jobs, done, strict=True)]
+    slots = max(done) + max(new) + max(job.length - len(job.prompt) for job in jobs)
+    if not ways.fits(max(slots, *map(len, trunks), 0)):
         return _replies(_whole(run, jobs, places), jobs, places)
-    held = branched(store.trunk(prefix, trunk), done, slots) if trunk else store.rows(prefix, len(jobs), slots)
-    return _replies(_forked(run, held, jobs, done, places), jobs, places)
+    if trunks:
+        rows = [(store.trunk(prefix, trunk), len(list(own))) for trunk, own in groupby(trunks)]
+        held: Held | None = branched(rows, done, slots)
+    else:
+        held = store.rows(prefix, len(jobs), slots)
+    apart = (
+        last_apart
+        and ways.early
+        and sum(new) > _worth(run, jobs) * len(jobs)
+        and min(len(job.prompt) for job in jobs) > 1
+    )
+    return _replies((_last_apart if apart else _forked)(run, held, jobs, done, places), jobs, places)
+
+
+def _worth(run: ForwardPass, jobs: Sequence[OptionJob]) -> int:
+    """New tokens of a row from which on their last layer costs more than a pass of one token does."""
+    return 1 if any(job.stems for job in jobs) else 2 * run.layers
 
 
 def _forked(
@@ -124,6 +141,25 @@ def _forked(
                 wanted.append((row, end - 1))
     rest, _ = run([stem for _, stem in branches], wanted, held=held.select([at for at, _ in branches]))
     return torch.cat([logits, rest])
+
+
+def _last_apart(
+    run: ForwardPass, held: Held | None, jobs: Sequence[OptionJob], done: Sequence[int], places: _Places
+) -> Any:
+    """Prompts but for their last token, for keys and values alone; then that token and the stems."""
+    bodies = [job.prompt[own:-1] for job, own in zip(jobs, done, strict=True)]
+    hidden = [{place - own for place in job.hidden} for job, own in zip(jobs, done, strict=True)]
+    left = run.left(bodies, held=held, early=True, hidden=hidden)
+    branches = [(at, stem) for at, job in enumerate(jobs) for stem in job.stems or [()]]
+    wanted = []
+    for row, (at, stem) in enumerate(branches):
+        for end in range(len(stem) + 1):
+            if (at, stem[:end]) not in places.lines:
+                places.add(at, stem[:end])
+                wanted.append((row, end))
+    if len(branches) > len(jobs):
+        left = left.select([at for at, _ in branches])
+    return run([(jobs[at].prompt[-1], *stem) for at, stem in branches], wanted, held=left)[0]
 
 
 def _whole(run: ForwardPass, jobs: Sequence[OptionJob], places: _Places) -> Any:

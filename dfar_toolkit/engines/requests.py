@@ -96,8 +96,8 @@ class Attribute:
             ``prob`` (its exponential), ``logit`` (sum of the tokens' logits), ``option_log_prob`` (logarithm of the
             probability among the options). Of a class: its logit, log-probability or probability.
         baseline: What stands for nothing in integrated gradients.
-        steps: Points of the Gauss-Legendre rule of integrated gradients; ``auto``: as many points of nested rules as
-            the input needs, 257 at most.
+        steps: Points of the Gauss-Legendre rule of integrated gradients; ``auto``: as many points as the input needs,
+            where it needs them, 257 at most.
     """
 
     asked: ScoreOptions | Classify

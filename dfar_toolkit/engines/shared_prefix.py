@@ -20,7 +20,7 @@ Tokens = tuple[int, ...]
 MINIMUM: Final = 16  # tokens that are worth a pass of their own
 _FAMILY: Final = 8  # prompts that are worth a prefix of their own
 _FAMILIES: Final = 4  # prefixes that one prefix may part into
-_KEPT: Final = 8
+KEPT: Final = 8  # caches that a store holds
 _SENTENCE: Final = "Is the statement ethical or unethical? Answer with one of these two labels, and give your reason."
 _TRIED: Final = 24
 _FAULTS: Final = (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError)
@@ -35,7 +35,8 @@ class Ways(NamedTuple):
         window: Slots up to which ``holes`` is true; None: any number.
         difference: Largest difference of a log-probability between the way taken and plain passes; nan where the
             plain way is the only one.
-        early: A pass that is run for the keys and values alone may end at the last layer.
+        early: A pass that is run for the keys and values alone may end at the last layer, and what is padded may go
+            without a mask in it.
     """
 
     holes: bool
@@ -119,7 +120,7 @@ class PrefixStore:
     def _of(self, prefix: Tokens, rest: Tokens) -> Held:
         if (prefix, rest) not in self._kept:
             before = self.rows(prefix, 1, len(prefix) + len(rest)) if rest else None
-            while len(self._kept) >= _KEPT:
+            while len(self._kept) >= KEPT:
                 self._kept.popitem(last=False)
             self._kept[prefix, rest] = self._run.left([rest or prefix], held=before, early=False)
         self._kept.move_to_end((prefix, rest))
@@ -174,11 +175,11 @@ def _with_holes(run: ForwardPass, tokens: list[int]) -> Any:
 
 
 def _ends_early(run: ForwardPass, loaded: LoadedModel, tokens: list[int], truth: Any, tolerance: float) -> bool:
-    """Whether passes that end at the last layer leave what whole ones leave."""
+    """Whether passes that end at the last layer leave what whole ones leave, beside padding without a mask too."""
     if not may_end_early(loaded):
         return False
     try:
-        held = run.left([tokens[:8]], early=True)
+        held = run.left([tokens[:8], tokens[:12]], early=True, unmasked=True).select([0])
         held = run.left([tokens[8:16]], held=held, early=True)
         found, _ = run([tokens[16:19]], [(0, 0), (0, 1), (0, 2)], held=held)
     except _FAULTS:

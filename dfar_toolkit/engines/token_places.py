@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from dfar_toolkit.engines.chat_text import ModelText, model_text
 from dfar_toolkit.engines.loaded import LoadedModel
 from dfar_toolkit.engines.requests import Classify
+from dfar_toolkit.engines.text_ids import text_spans
 from dfar_toolkit.engines.token_ids import own_start
 from dfar_toolkit.errors import EngineError
 from dfar_toolkit.prompts.conversation import Conversation
@@ -51,7 +52,6 @@ class _Cut:
         self._order: Sequence[int] = range(len(spans))
         if self._rising != spans:
             self._order = sorted(self._order, key=spans.__getitem__)
-        self._starts = [start for start, _ in self._rising]
         ends = [end for _, end in self._rising]
         self._ends = ends if ends == sorted(ends) else list(accumulate(ends, max))
 
@@ -62,10 +62,14 @@ class _Cut:
             return []
         spans = [span for span, _ in rising]
         low = bisect_right(self._ends, spans[0][0])
-        high = bisect_left(self._starts, max(end for _, end in spans), low)
+        high = bisect_left(self._rising, (max(end for _, end in spans), 0), low)
+        shares = unit_shares(spans, self._rising[low:high])
+        units, first = [unit for _, unit in rising], low + before
+        if isinstance(self._order, range) and len(set(units)) == len(units):
+            return sorted([(token + first, units[which], share) for token, which, share in shares])
         found: dict[tuple[int, int], float] = {}
-        for token, which, share in unit_shares(spans, self._rising[low:high]):
-            key = (self._order[low + token] + before, rising[which][1])
+        for token, which, share in shares:
+            key = (self._order[low + token] + before, units[which])
             found[key] = found.get(key, 0.0) + share
         return sorted((token, unit, share) for (token, unit), share in found.items())
 
@@ -222,12 +226,8 @@ def _cut(texts: Sequence[str], tokenizer: Any) -> dict[str, _Cut]:
     found: dict[str, _Cut] = {}
     for at in range(0, len(distinct), _AT_ONCE):
         part = distinct[at : at + _AT_ONCE]
-        encoded = tokenizer(
-            part, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False,
-            return_token_type_ids=False, verbose=False,
-        )  # fmt: skip
-        cuts = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-        found.update(zip(part, (_Cut(list(ids), spans) for ids, spans in cuts), strict=True))
+        cuts = text_spans(part, tokenizer)
+        found.update(zip(part, (_Cut(ids, spans) for ids, spans in cuts), strict=True))
     return found
 
 

@@ -6,14 +6,13 @@ at every place, as those of leave one out do, about n L / 2 tokens are run where
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from dfar_toolkit.engines.forward_pass import Held
-from dfar_toolkit.engines.shared_prefix import MINIMUM, Tokens
+from dfar_toolkit.engines.roomy_cache import roomy
+from dfar_toolkit.engines.shared_prefix import KEPT, MINIMUM, Tokens
 
 _FEWEST: Final = 4  # prompts that are worth a trunk of their own
 _SAVED: Final = 0.2  # share of their tokens that a trunk must save
@@ -32,9 +31,9 @@ class Start(NamedTuple):
     trunk: Tokens
     parted: dict[int, int]
 
-    def size(self, at: int, length: int) -> int:
-        """Tokens that a row of so many counts for: of a trunk it holds keys and values alone, about half a token."""
-        return length - self.parted[at] + len(self.trunk) // 2 if self.trunk else length
+    def size(self, at: int, length: int, longest: int) -> int:
+        """Tokens that a row of so many counts for: of the longest trunk keys and values alone, about half a token."""
+        return length - self.parted[at] + longest // 2 if self.trunk else length
 
 
 def starts_of(prompts: Sequence[Tokens], prefixes: Sequence[Tokens], *, fork: bool) -> list[Start]:
@@ -118,12 +117,36 @@ def _same(a: Tokens, b: Tokens, start: int) -> int:
     return next(at for at in range(start, most) if a[at] != b[at])
 
 
-def branched(trunk: Held, parted: Sequence[int], room: int) -> Held:
-    """The cache of a trunk as rows that each see its first tokens only.
+def together(starts: Sequence[Start], most: int) -> list[list[Start]]:
+    """Starts whose prompts may share batches: those with trunks, after one prefix.
 
     Args:
-        trunk: What the trunk left, one row; it stays as it is.
-        parted: For each row how many tokens it has in common with the trunk.
+        starts: Starts, those of one prefix one after the other.
+        most: Tokens of the trunks of a group at most, as all of them are held at once; one trunk may have more.
+
+    Returns:
+        Groups of starts, each start in one.
+    """
+    groups: list[list[Start]] = []
+    held = 0
+    for start in starts:
+        held += len(start.trunk)
+        last = groups[-1] if groups else []
+        alike = last and start.trunk and last[0].trunk and last[0].prefix == start.prefix
+        if alike and held <= most and len(last) < KEPT - 1:
+            last.append(start)
+        else:
+            groups.append([start])
+            held = len(start.trunk)
+    return groups
+
+
+def branched(trunks: Sequence[tuple[Held, int]], parted: Sequence[int], room: int) -> Held:
+    """The caches of trunks as rows that each see the first tokens of one only.
+
+    Args:
+        trunks: What each trunk left, one row, which stays as it is; and how many rows it becomes.
+        parted: For each row how many tokens it has in common with its trunk.
         room: Slots of each row at first.
 
     Returns:
@@ -132,12 +155,6 @@ def branched(trunk: Held, parted: Sequence[int], room: int) -> Held:
     import torch
 
     most = max(parted)
-    cache = copy.copy(trunk.cache)
-    cache.layers = [copy.copy(layer) for layer in trunk.cache.layers]
-    for layer in cache.layers:
-        if layer.keys is not None:
-            layer.keys, layer.values = layer.keys[:, :, :most], layer.values[:, :, :most]
-    held = Held(cache, trunk.mask[:, :most], trunk.lengths, even=False).expand(len(parted), room)
-    seen: Any = torch.tensor(parted, device=held.mask.device)[:, None]
-    mask = held.mask * (torch.arange(most, device=held.mask.device) < seen)
-    return replace(held, mask=mask, lengths=list(parted))
+    seen: Any = torch.tensor(parted)[:, None]
+    mask = (torch.arange(most) < seen).long().to(trunks[0][0].mask.device)
+    return Held(roomy([(held.cache, rows) for held, rows in trunks], room, used=most), mask, list(parted), even=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from dfar_toolkit.engines.forward_pass import ForwardPass  # noqa: E402
 from dfar_toolkit.engines.local import LocalEngine  # noqa: E402
 from dfar_toolkit.engines.option_scoring import OptionJob, score_options  # noqa: E402
 from dfar_toolkit.engines.requests import OptionScores, ScoreOptions  # noqa: E402
-from dfar_toolkit.engines.shared_prefix import PrefixStore, ways_of  # noqa: E402
-from dfar_toolkit.engines.trunks import starts_of, trunks  # noqa: E402
+from dfar_toolkit.engines.shared_prefix import KEPT, PrefixStore, ways_of  # noqa: E402
+from dfar_toolkit.engines.trunks import Start, starts_of, together, trunks  # noqa: E402
 from dfar_toolkit.prompts.conversation import plain  # noqa: E402
 from dfar_toolkit.prompts.placing import Place  # noqa: E402
 
@@ -114,6 +115,67 @@ def test_items_are_mixed_and_batches_small() -> None:
         assert torch.tensor(found).allclose(torch.tensor(logs(alone)), atol=1e-4, rtol=0)
 
 
+def passes(model: Any, work: Any) -> tuple[Any, int]:
+    """What the work returns, and how often the model was called for it."""
+    count = 0
+
+    def seen(_module: Any, _args: tuple[Any, ...]) -> None:
+        nonlocal count
+        count += 1
+
+    hook = model.get_input_embeddings().register_forward_pre_hook(seen)
+    try:
+        return work(), count
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("hiding", ["attention", "token"])
+@pytest.mark.parametrize("options", [OPTIONS, ((" ethical",), (" unethical",))], ids=["long", "of one token"])
+def test_items_share_batches(hiding: Any, options: Any) -> None:
+    loaded = tiny_loaded()
+    texts = [f"{TEXT[at:]} {TEXT[: 9 * at]}" for at in range(0, 40, 10)]
+    requests = [replace(one, spellings=options) for text in texts for one in left_out(text, hiding)]
+    engine = LocalEngine(loaded)
+    engine.ask(requests[1:2])
+    found, together_run = passes(loaded.model, lambda: engine.ask(requests))
+    each = [LocalEngine(loaded) for _ in texts]
+    for other in each:
+        other.ask(requests[1:2])
+    parts: dict[Any, list[ScoreOptions]] = {}
+    for one in requests:
+        parts.setdefault(one.conversation, []).append(one)
+    apart = zip(each, parts.values(), strict=True)
+    _, apart_run = passes(loaded.model, lambda: [engine.ask(own) for engine, own in apart])
+    assert together_run < apart_run - 3
+    alone = [LocalEngine(loaded).ask([one])[0] for one in requests[::11]]
+    assert len(logs(found)) == len(requests)
+    assert torch.tensor(logs(found)[::11]).allclose(torch.tensor(logs(alone)), atol=1e-4, rtol=0)
+
+
+def test_groups_hold_few_trunks_of_one_prefix() -> None:
+    def start(prefix: tuple[int, ...], trunk: int) -> Start:
+        return Start(prefix, tuple(range(trunk)), {})
+
+    starts = [*(start((), 10) for _ in range(9)), start((), 0), start((), 0), start((1,), 30), start((1,), 10)]
+    assert [len(group) for group in together(starts, 1000)] == [KEPT - 1, 2, 1, 1, 2]
+    assert [len(group) for group in together(starts, 35)] == [3, 3, 3, 1, 1, 1, 1]
+    assert [len(group) for group in together(starts, 1)] == [1] * len(starts)
+    assert [one for group in together(starts, 35) for one in group] == starts
+
+
+def test_a_prompt_of_one_token_has_no_pass_before_its_last() -> None:
+    loaded = tiny_loaded()
+    run = ForwardPass(loaded)
+    jobs = [OptionJob(prompt, (((5,),), ((6, 7),)), len(prompt)) for prompt in ((20,), tuple(range(20, 60)))]
+    with run.quiet():
+        found = score_options(run, PrefixStore(run), ways_of(run, loaded), jobs, last_apart=True)
+    for job, reply in zip(jobs, found, strict=True):
+        assert isinstance(reply, OptionScores)
+        wanted = [naive_option(loaded.model, job.prompt, [tail]) for tail in ((5,), (6, 7))]
+        assert reply.logprobs == pytest.approx(wanted, abs=1e-4)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families(name: str) -> None:
     loaded = tiny_loaded(tiny_family(name))
@@ -130,7 +192,7 @@ def test_a_trunk_is_longer_than_the_window_and_its_prompts_are_not() -> None:
     run = ForwardPass(loaded)
     with run.quiet():
         job = OptionJob(prompt, (((5,),), ((6, 7),)), len(prompt))
-        (found,) = score_options(run, PrefixStore(run), ways_of(run, loaded), [job], trunk=trunk, parted=[30])
+        (found,) = score_options(run, PrefixStore(run), ways_of(run, loaded), [job], trunks=[trunk], parted=[30])
     wanted = [naive_option(loaded.model, prompt, [tail]) for tail in ((5,), (6, 7))]
     assert isinstance(found, OptionScores)
     assert found.logprobs == pytest.approx(wanted, abs=1e-4)

@@ -27,6 +27,31 @@ class Stretch(NamedTuple):
     starts: Sequence[int]
     lengths: Sequence[int]
 
+    def tokens(self, explained: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """The explained tokens of the pass.
+
+        Args:
+            explained: For each point of the batch the places of its input that are explained, an array.
+
+        Returns:
+            For each token its row, its place in the row, and its number among the explained ones of its input.
+
+        Example:
+            >>> import numpy as np
+            >>> pass_ = Stretch(owners=[0, 1], starts=[4, 4], lengths=[3, 3])
+            >>> [found.tolist() for found in pass_.tokens([np.array([3, 5]), np.array([4, 6, 7])])]
+            [[0, 1, 1], [1, 0, 2], [1, 0, 1]]
+        """
+        import numpy as np
+
+        own = [explained[owner] for owner in self.owners]
+        counts = np.array([len(places) for places in own], dtype=np.int64)
+        rows = np.repeat(np.arange(len(own)), counts)
+        numbers = np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
+        places = np.concatenate(own) - np.asarray(self.starts)[rows]
+        inside = (places >= 0) & (places < np.asarray(self.lengths)[rows])
+        return rows[inside], places[inside], numbers[inside]
+
 
 class Read(NamedTuple):
     """What a model read in one pass.
@@ -101,7 +126,6 @@ class EmbeddingLine:
         import torch
 
         marks = np.zeros((len(stretch.owners), width, 1), dtype=np.float32)
-        for row, owner, start, length in zip(marks, *stretch, strict=True):
-            places = self._explained[owner] - start
-            row[places[(places >= 0) & (places < length)]] = 1.0
+        rows, places, _ = stretch.tokens(self._explained)
+        marks[rows, places] = 1.0
         return torch.from_numpy(marks).to(device)

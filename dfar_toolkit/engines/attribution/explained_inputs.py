@@ -119,9 +119,9 @@ def _explained(shares: Shares | None, length: int) -> tuple[tuple[int, ...], tup
     """Places of the explained tokens, and their shares by number among them; all tokens where nothing was placed."""
     if shares is None:
         return tuple(range(length)), ()
-    places = sorted({token for token, _, _ in shares if token < length})
-    number = {place: at for at, place in enumerate(places)}
-    return tuple(places), tuple((number[token], unit, share) for token, unit, share in shares if token < length)
+    own = shares if not shares or shares[-1][0] < length else [share for share in shares if share[0] < length]
+    number = {place: at for at, place in enumerate(dict.fromkeys([token for token, _, _ in own]))}  # shares are rising
+    return tuple(number), tuple([(number[token], unit, share) for token, unit, share in own])
 
 
 def _check_target(request: Attribute, count: int) -> None:

@@ -177,14 +177,19 @@ class GradientBatches:
         with torch.enable_grad() if reductions else torch.no_grad():
             parts, factors = self._scalar(inputs, line)
         values = (parts.detach().double() * factors).tolist()
-        scores = [np.zeros((len(reductions), len(own))) for own in explained]
+        sizes = np.array([len(own) for own in explained])
+        ends = sizes.cumsum()
+        scores = np.zeros((len(reductions), ends[-1]))
         if reductions:
             gradients = torch.autograd.grad(parts.sum(), [read.leaf for read in line.reads])
             for read, gradient in zip(line.reads, gradients, strict=True):
-                _put(scores, explained, read, _reduced(read, gradient, len(points), reductions))
+                rows, places, numbers = read.stretch.tokens(explained)
+                owners = np.asarray(read.stretch.owners)[rows]
+                found = _reduced(read, gradient, len(points), reductions)
+                scores[:, (ends - sizes)[owners] + numbers] = found[:, owners, places]
         return [
             AtPoint(value, dict(zip(reductions, own * factor, strict=True)))
-            for value, own, factor in zip(values, scores, factors.tolist(), strict=True)
+            for value, own, factor in zip(values, np.split(scores, ends[:-1], axis=1), factors.tolist(), strict=True)
         ]
 
 
@@ -210,12 +215,3 @@ def _reduced(read: Read, gradient: Any, points: int, reductions: Sequence[Reduct
         form = name.rpartition("_")[2]
         found.append(size.sum(-1) if form == "gradient" else size.norm(p=int(form[1:]), dim=-1))
     return torch.stack(found).double().cpu().numpy()
-
-
-def _put(scores: list[Any], explained: Sequence[Any], read: Read, reduced: Any) -> None:
-    """The numbers of the explained tokens of one pass."""
-    owners, starts, lengths = read.stretch
-    for owner, row in {owner: row for row, owner in enumerate(owners)}.items():
-        places = explained[owner] - starts[row]
-        inside = (places >= 0) & (places < lengths[row])
-        scores[owner][:, inside] = reduced[:, owner, places[inside]]

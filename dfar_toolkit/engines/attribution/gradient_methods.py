@@ -2,7 +2,8 @@ r"""Attributions that are made of gradients of a number \(f\) by the embeddings 
 
 Gradient norms \(\lVert\nabla_t f(x)\rVert\); input times gradient, summed over hidden units with its signs, or its
 norm; integrated gradients \((x_t - b)\cdot\int_0^1\nabla_t f(b + \alpha(x - b))\,d\alpha\) along the line from a
-baseline \(b\), by the Gauss-Legendre rule, whose scores sum to \(f(x) - f(b)\) but for the rule's error.
+baseline \(b\), by the Gauss-Legendre rule or with points where the way is rough
+(:mod:`~dfar_toolkit.engines.attribution.settling`), whose scores sum to \(f(x) - f(b)\) but for the rule's error.
 
 References: Simonyan et al. (2014) arXiv 1312.6034; Shrikumar et al. (2017) arXiv 1605.01713; Sundararajan et al.
 (2017), ICML, equations 1 and 3.

@@ -87,7 +87,8 @@ class OptionScalar:
         done = len(self._prefix)
         bodies = [one.job.prompt[done:-1] for one in inputs]
         line.expect(Stretch(range(len(inputs)), [done] * len(inputs), list(map(len, bodies))))
-        held = self._run.left(bodies, held=repeated(self._held, len(inputs)), early=self._ways.early)
+        before = repeated(self._held, len(inputs))
+        held = self._run.left(bodies, held=before, early=self._ways.early, unmasked=True)
         branches = [(at, stem) for at, one in enumerate(inputs) for stem in one.job.stems or [()]]
         owners = [at for at, _ in branches]
         for row, (at, stem) in enumerate(branches):
