@@ -197,7 +197,8 @@ def unit_shares(units: Sequence[Span], tokens: Sequence[Span]) -> list[tuple[int
         if end <= units[first][0]:
             continue
         if first == last or units[first + 1][0] >= end:
-            found += [(token, first, 1.0)] if max(start, units[first][0]) < min(end, units[first][1]) else []
+            if start < end and units[first][0] < units[first][1]:
+                found.append((token, first, 1.0))
             continue
         touched = _touched(units, first, start, end)
         total = sum(shared for _, shared in touched)

@@ -232,7 +232,7 @@ def test_invalid_utf8_far_into_the_file_and_utf16(tmp_path: Path) -> None:
         ("true", "found true or false"),
         ('{"a": 1, "a": 2}', 'line 3: the key "a" stands twice in one object.'),
         ("[" * 100_000, "line 3: nested too deeply"),
-        ('{"a": "\\ud800"}', "half a surrogate pair"),
+        ('{"a": "\\ud800"}', 'entry 2: the key "a" holds a text with half a surrogate pair'),
     ],
 )
 def test_broken_json_lines_name_the_line(tmp_path: Path, line: str, said: str) -> None:

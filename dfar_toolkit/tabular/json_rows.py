@@ -113,11 +113,22 @@ def _column(name: str, values: list[object]) -> pl.Series:
         texts = [v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
         return pl.Series(name, texts, dtype=pl.String)
     except UnicodeEncodeError as fault:
+        at = next((f"entry {number}: " for number, one in enumerate(values, start=1) if _is_broken(one)), "")
         raise ContentError(
-            f"the key {quoted([ascii(name)])} holds a text with half a surrogate pair (\\ud800...)."
+            f"{at}the key {quoted([ascii(name)[1:-1]])} holds a text with half a surrogate pair (\\ud800...); write "
+            "that text again, whole."
         ) from fault
     except RecursionError as fault:
         raise ContentError(f"the key {quoted([name])} holds a value that is nested too deeply to be read.") from fault
+
+
+def _is_broken(value: object) -> bool:
+    """Whether a text in it holds half a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _with_floats(value: object, dtype: pl.DataType) -> object:

@@ -27,6 +27,7 @@ from dfar_toolkit.metrics.faithfulness.perturbed import Perturbed, Step, step_ro
 from dfar_toolkit.metrics.labels import Codes, Column
 
 Kind = Literal["comprehensiveness", "sufficiency"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ERASER_SHARES: Final = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 _SAME: Final = 1e-9
@@ -256,7 +257,7 @@ def _places(share: Floats, shares: Sequence[float]) -> tuple[Codes, list[npt.NDA
 
 
 def _check(kind: str, shares: Sequence[float]) -> None:
-    if kind not in get_args(Kind):
-        raise ValueError(f"aopc: kind must be one of {', '.join(get_args(Kind))}, found {kind!r}")
+    if kind not in KINDS:
+        raise ValueError(f"aopc: kind must be one of {', '.join(KINDS)}, found {kind!r}")
     if not len(shares) or not all(0 < s <= 1 for s in shares):
         raise ValueError(f"aopc: shares must lie above 0 and up to 1, at least one; found {list(shares)}")

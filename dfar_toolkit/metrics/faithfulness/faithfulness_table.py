@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimates_frame
-from dfar_toolkit.metrics.faithfulness.aopc import ERASER_SHARES, Kind, aopc_score, curve_means
+from dfar_toolkit.metrics.faithfulness.aopc import ERASER_SHARES, KINDS, aopc_score, curve_means
 from dfar_toolkit.metrics.faithfulness.area_curves import area_curve_rows
 from dfar_toolkit.metrics.faithfulness.comprehensiveness import comprehensiveness_rows
 from dfar_toolkit.metrics.faithfulness.decision_flips import dffot_rows, dfmit_rows
@@ -22,6 +22,7 @@ from dfar_toolkit.metrics.faithfulness.matched_random import RANDOM, over_random
 from dfar_toolkit.metrics.faithfulness.normalised_fidelity import normalised_rows
 from dfar_toolkit.metrics.faithfulness.perturbed import EVIDENCE_K, Perturbed, Step, step_rows
 from dfar_toolkit.metrics.faithfulness.perturbed_outputs import Of, perturbed_outputs
+from dfar_toolkit.metrics.faithfulness.published_forms import eraser_aopc, published_fidelity
 from dfar_toolkit.metrics.faithfulness.row_values import RowMetric, row_values
 from dfar_toolkit.metrics.faithfulness.sufficiency import sufficiency_rows
 from dfar_toolkit.metrics.labels import Codes
@@ -30,7 +31,6 @@ from dfar_toolkit.metrics.rationale.rationale_rows import of_split
 _ROW_METRICS: Final[tuple[RowMetric, ...]] = ("comprehensiveness", "sufficiency", "flip_rate", "flip_rate_only")
 HUMAN: Final = "human"  # the method whose sets of words are people's
 
-_KINDS: Final[tuple[Kind, ...]] = ("comprehensiveness", "sufficiency")
 _SHARES: Final = frozenset({"flip_rate", "flip_rate_only", "flip_to_unparsed", "dfmit"})  # 0 or 1 per item
 _TABLE: Final = {
     "run_id": pl.String(), "rationale_method": pl.String(), "operator": pl.String(), "metric": pl.String(),
@@ -93,8 +93,9 @@ def faithfulness_table(
         ``words_of``: as many words as people marked; k -1 is the rationale's own set of words): comprehensiveness,
         sufficiency, their normalised forms, flip_rate, flip_rate_only, flip_to_unparsed, flips_within_margin, and the
         first two and the flip rates over random words of equal number. Per method: aopc_comprehensiveness,
-        aopc_sufficiency and both over random, acu, racu, dfmit, dffot. Warnings (collapse, low coverage, nothing to
-        lose, no random rationales) stand in the note of every number that they touch.
+        aopc_sufficiency and both over random, acu, racu, dfmit, dffot. As their authors compute them, at the
+        rationale's own words: eraser_... and carton_...; over ERASER's shares: eraser_aopc_... Warnings (collapse, low
+        coverage, nothing to lose, no random rationales) stand in the note of every number that they touch.
 
     Undefined:
         Each metric where its own page says so, with the reason in its note.
@@ -112,8 +113,10 @@ def faithfulness_table(
         p = perturbed_outputs(rows, items, question=question, options=options, of=of)
         dtype = _dtype(rows)
         gold, absent = _gold(items, outputs, p)
-        table = perturbed_table(p, gold=gold, absent=absent, dtype=dtype, shares=shares, ks=ks, random=random, ci=ci,
-                                confidence=confidence, n_boot=n_boot, seed=how.seed)  # fmt: skip
+        table = perturbed_table(
+            p, gold=gold, absent=absent, dtype=dtype, shares=shares, ks=ks, random=random,
+            as_published=of == "predicted", ci=ci, confidence=confidence, n_boot=n_boot, seed=how.seed,
+        )  # fmt: skip
         parts.append(table.with_columns(run_id=pl.lit(run)).select("run_id", pl.exclude("run_id")))
     return pl.concat(parts)
 
@@ -127,6 +130,7 @@ def perturbed_table(
     shares: Sequence[float] | None = None,
     ks: Sequence[int] = (1,),
     random: str = RANDOM,
+    as_published: bool = True,
     ci: str | None = "bootstrap",
     confidence: float = 0.95,
     n_boot: int = 2000,
@@ -142,6 +146,7 @@ def perturbed_table(
         shares: As for :func:`faithfulness_table`.
         ks: As there.
         random: As there.
+        as_published: Whether ERASER's and Carton et al.'s own forms are listed: they are of the predicted label.
         ci: As there.
         confidence: As there.
         n_boot: As there.
@@ -171,6 +176,7 @@ def perturbed_table(
                            wanted, ks, (method, operator, random))  # fmt: skip
         if method == random:
             rows = [row for row in rows if not row.score.metric.endswith(OVER_RANDOM)]
+        rows += _published(block) if as_published else []
         parts.append(_estimated(rows, p, method, operator, rails.warning(method, operator), how))
     names = [c for c in _TABLE if c != "run_id"]
     return pl.concat([part.select(*names, pl.exclude(names)) for part in parts])
@@ -200,6 +206,15 @@ def _steps(
     return rows
 
 
+def _published(block: Perturbed) -> list[_Row]:
+    """ERASER's and Carton et al.'s own forms of one method and operator."""
+    if not np.isfinite(block.full.probs).any():
+        return []
+    own = block.at(Step())
+    rows = [_Row(score, Step()) for score in published_fidelity(own)] if len(own.k) else []
+    return rows + ([_Row(score, None) for score in eraser_aopc(block)] if (block.k > 0).any() else [])
+
+
 def _whole(
     p: Perturbed,
     block: Perturbed,
@@ -214,7 +229,7 @@ def _whole(
     found = [dfmit_rows(block), dffot_rows(block, steps=[*(Step(k=k) for k in ks), *steps])]
     if np.isfinite(block.full.probs).any() and steps:
         masks, n = [step_rows(block, step) for step in steps], len(p.items)
-        for kind in _KINDS:
+        for kind in KINDS:
             means, over = (curve_means(block.item, x[kind], masks, n).mean(axis=1) for x in (values, less))
             found += [aopc_score(kind, means), over_random_score(f"aopc_{kind}", over)]
         method, operator, random = names

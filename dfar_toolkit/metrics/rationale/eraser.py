@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from dfar_toolkit.estimate import Additive, Floats, estimates_frame
-from dfar_toolkit.metrics.rationale.count_scores import Part
+from dfar_toolkit.metrics.rationale.count_scores import Part, joined
 from dfar_toolkit.metrics.rationale.gold_words import GoldRule, Top, against_people
 from dfar_toolkit.metrics.rationale.marked_words import MarkedWords
 from dfar_toolkit.metrics.rationale.ragged_rows import Ints, row_sums
@@ -30,6 +30,8 @@ from dfar_toolkit.metrics.rationale.span_documents import (
 from dfar_toolkit.metrics.reasons.present_means import estimate_present
 
 PARTS: Final[tuple[Part, ...]] = ("precision", "recall", "f1")
+THRESHOLD: Final = 0.5  # intersection over union of a hit, in ERASER's published numbers
+_NO_DOCUMENT: Final = "no document has anything"
 _RAISES: Final = "nothing predicted or nothing marked anywhere, where ERASER stops with a division by zero"
 
 
@@ -82,9 +84,8 @@ def eraser_token_f1(
         score_hard_rationale_predictions.
     """
     documents = _documents(marked, method, gold, top)
-    tokens = documents._replace(human=token_rows(documents.human), predicted=token_rows(documents.predicted))
-    found = _exact("token", tokens)
-    return _frame(found, tokens, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
+    found = eraser_token_rows(documents)
+    return _frame(found, documents, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
 
 
 def eraser_span_f1(
@@ -129,14 +130,14 @@ def eraser_span_f1(
         DeYoung et al. (2020), ERASER, ACL; rationale_benchmark/metrics.py, score_hard_rationale_predictions.
     """
     documents = _documents(marked, method, gold, top)
-    return _frame(_exact("span", documents), documents, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
+    return _frame(eraser_span_rows(documents), documents, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
 
 
 def eraser_iou_f1(
     marked: MarkedWords | SpanDocuments,
     *,
     method: str | None = None,
-    threshold: float = 0.5,
+    threshold: float = THRESHOLD,
     gold: GoldRule = "majority",
     top: Top = "human",
     ci: str | None = "bootstrap",
@@ -182,19 +183,36 @@ def eraser_iou_f1(
     Reference:
         DeYoung et al. (2020), ERASER, ACL, section 4.1; rationale_benchmark/metrics.py, partial_match_score.
     """
+    documents = _documents(marked, method, gold, top)
+    found = eraser_iou_rows(documents, threshold=threshold)
+    return _frame(found, documents, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
+
+
+def eraser_token_rows(documents: SpanDocuments) -> list[Additive]:
+    """The rows and formulas of :func:`eraser_token_f1`: micro precision, recall and F1, then macro."""
+    tokens = documents._replace(human=token_rows(documents.human), predicted=token_rows(documents.predicted))
+    return _exact("token", tokens)
+
+
+def eraser_span_rows(documents: SpanDocuments) -> list[Additive]:
+    """The rows and formulas of :func:`eraser_span_f1`: micro precision, recall and F1, then macro."""
+    return _exact("span", documents)
+
+
+def eraser_iou_rows(documents: SpanDocuments, *, threshold: float = THRESHOLD) -> list[Additive]:
+    """The rows and formulas of :func:`eraser_iou_f1`: micro precision, recall and F1, then macro."""
     if not 0 < threshold <= 1:
         raise ValueError(f"eraser_iou_f1: threshold must be above 0 and at most 1, found {threshold!r}")
-    documents = _documents(marked, method, gold, top)
     hits = documents.predicted[best_iou(documents) >= threshold]
     t, k, g = (_per_document(side, documents.n) for side in (hits, documents.predicted, documents.human))
-    columns = np.column_stack([t, k, g, _share(t, k), k > 0, _share(t, g), g > 0, np.ones(len(t))])
+    columns = np.column_stack([t, k, g, _share(t, k), k > 0, _share(t, g), g > 0, (k + g) > 0])
     rows = _by_item(columns, documents)
-    found = []
+    said, found = _said(documents, rows), []
     for average, places in (("micro", (0, 1, 0, 2)), ("macro", (3, 4, 5, 6))):
         for part in PARTS:
-            name = f"ERASER IOU {part} ({average})"
-            found.append(Additive(average, name, rows, _two_shares(places, part, zero=True), "no documents"))
-    return _frame(found, documents, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
+            formula = _two_shares(places, part, zero=True)
+            found.append(_named("IOU", part, average, rows, formula, _NO_DOCUMENT, said))
+    return found
 
 
 def _documents(marked: MarkedWords | SpanDocuments, method: str | None, gold: GoldRule, top: Top) -> SpanDocuments:
@@ -210,21 +228,33 @@ def _exact(what: str, documents: SpanDocuments) -> list[Additive]:
     precision, recall, either = _share(t, k), _share(t, g), (k + g) > 0
     columns = np.column_stack([t, k, g, precision, recall, _share(2 * t, k + g), either])
     rows = _by_item(columns, documents)
-    found = []
+    said, found = _said(documents, rows), []
     for part in PARTS:
-        name = f"ERASER {what} {part} (micro)"
-        found.append(Additive("micro", name, rows, _two_shares((0, 1, 0, 2), part, zero=False), _RAISES))
+        found.append(_named(what, part, "micro", rows, _two_shares((0, 1, 0, 2), part, zero=False), _RAISES, said))
     for place, part in enumerate(PARTS, start=3):
-        name = f"ERASER {what} {part} (macro)"
-        found.append(Additive("macro", name, rows, _mean_of_documents(place), "no document has anything"))
+        found.append(_named(what, part, "macro", rows, _mean_of_documents(place), _NO_DOCUMENT, said))
     return found
 
 
+def _named(
+    what: str, part: Part, average: str, rows: Floats, formula: Callable[[Floats], Floats], undefined: str, note: str
+) -> Additive:
+    name = f"ERASER {what} {part} ({average})"
+    return Additive(f"eraser_{what.lower()}_{part}_{average}", name, rows, formula, undefined, note)
+
+
+def _said(documents: SpanDocuments, rows: Floats) -> str:
+    """The documents' note, and how many items are none for having nothing on either side."""
+    there = np.bincount(documents.item, minlength=documents.n_items) > 0
+    bare = int((there & (rows[:, -1] == 0)).sum())
+    return joined(documents.note, f"{bare} with nothing chosen and nothing marked are no document" if bare else "")
+
+
 def _two_shares(places: tuple[int, int, int, int], part: Part, *, zero: bool) -> Callable[[Floats], Floats]:
-    """Precision, recall or their F1 of four column sums; 0 / 0 is 0, or undefined."""
-    blank = 0.0 if zero else np.nan
+    """Precision, recall or their F1 of four column sums; 0 / 0 is 0, or undefined, as without any document."""
 
     def formula(sums: Floats) -> Floats:
+        blank = np.where(sums[:, -1] > 0, 0.0, np.nan) if zero else np.full(len(sums), np.nan)
         top_p, bottom_p, top_r, bottom_r = (sums[:, place] for place in places)
         p, r = _share(top_p, bottom_p, blank), _share(top_r, bottom_r, blank)
         if part != "f1":
@@ -236,13 +266,15 @@ def _two_shares(places: tuple[int, int, int, int], part: Part, *, zero: bool) ->
 
 def _mean_of_documents(place: int) -> Callable[[Floats], Floats]:
     def formula(sums: Floats) -> Floats:
-        return _share(sums[:, place], sums[:, -1], np.nan)
+        return _share(sums[:, place], sums[:, -1], np.full(len(sums), np.nan))
 
     return formula
 
 
-def _share(top: Floats, bottom: Floats, blank: float = 0.0) -> Floats:
-    found: Floats = np.divide(top, bottom, out=np.full(len(top), blank), where=bottom > 0)
+def _share(top: Floats, bottom: Floats, blank: Floats | None = None) -> Floats:
+    """The quotient; where the bottom is 0 the ``blank``, or 0."""
+    out = np.zeros(len(top)) if blank is None else blank.copy()
+    found: Floats = np.divide(top, bottom, out=out, where=bottom > 0)
     return found
 
 
@@ -264,5 +296,5 @@ def _frame(
     found = estimate_present(
         scores, groups=documents.groups, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed
     )  # fmt: skip
-    beside = [{"average": score.metric, "part": part} for score, part in zip(scores, PARTS * 2, strict=True)]
+    beside = [{"average": average, "part": part} for average in ("micro", "macro") for part in PARTS]
     return estimates_frame(found, beside=beside)

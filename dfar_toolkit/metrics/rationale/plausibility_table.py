@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 import numpy as np
 import polars as pl
 
 from dfar_toolkit.agreement.spans.span_scores import BothEmpty
-from dfar_toolkit.estimate import Additive, Estimate, estimates_frame
+from dfar_toolkit.estimate import Additive, estimates_frame
+from dfar_toolkit.metrics.rationale.eraser_scores import eraser_scores
 from dfar_toolkit.metrics.rationale.gold_words import GoldRule, GoldWords, Top, against_people, held_out
 from dfar_toolkit.metrics.rationale.human_ceiling import human_ceiling_rows, without_people
 from dfar_toolkit.metrics.rationale.marked_words import MarkedWords
@@ -37,7 +38,8 @@ def plausibility_table(
     The headline is ``token_f1_above_chance``. Draws of a method (random words) are averaged within the item first, so
     that an interval is over items, or groups of them. The rows of ``held_out_annotator`` are the ceiling of
     :func:`~dfar_toolkit.metrics.rationale.human_ceiling.human_ceiling`; ``token_f1_of_random_words`` is the floor of
-    token F1 at the method's own number of words. Cost: linear in words times methods, then one set of draws a method.
+    token F1 at the method's own number of words. After the scores of a method those of ERASER, ``eraser_...``, which
+    count empty sides, spans and means its way. Cost: linear in words times methods, then one set of draws a method.
 
     Args:
         marked: Words that people and methods marked.
@@ -71,21 +73,19 @@ def plausibility_table(
         [('attention', 1.0, 1.0), ('held_out_annotator', 0.6666666666666666, 1.0)]
     """
     frames = []
+    drawn: _Drawn = {"ci": ci, "confidence": confidence, "n_boot": n_boot, "seed": seed}
     for rule in [gold] if isinstance(gold, str) else list(gold):
-        sides: list[tuple[GoldWords, list[Additive]]] = []
         for method in chosen_methods(marked, methods):
             words = against_people(marked, method=method, gold=rule, top=top)
-            sides.append((words, rationale_scores(words, threshold=threshold, both_empty=both_empty)))
+            own = rationale_scores(words, threshold=threshold, both_empty=both_empty)
+            frames.append(_frame([*own, *eraser_scores(words, own, threshold=threshold)], words, rule, drawn))
+        people = held_out(marked, gold=rule)
         ceiling = human_ceiling_rows(marked, gold=rule, threshold=threshold, both_empty=both_empty)
-        sides.append((held_out(marked, gold=rule), ceiling))
-        for words, rows in sides:
-            found = estimate_present(
-                rows, groups=marked.groups, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed
-            )  # fmt: skip
-            if not rows:
-                frames.append(_frame([without_people("token F1", marked, confidence)], ["token_f1"], words, rule))
-            else:
-                frames.append(_frame(found, [row.metric for row in rows], words, rule))
+        if ceiling:
+            frames.append(_frame(ceiling, people, rule, drawn))
+        else:
+            alone = estimates_frame([without_people("token F1", marked, confidence)])
+            frames.append(pl.concat([_naming(["token_f1"], people, rule), alone], how="horizontal"))
     return pl.concat(frames)
 
 
@@ -100,7 +100,21 @@ def chosen_methods(marked: MarkedWords, methods: Sequence[str] | None) -> list[s
     return list(methods)
 
 
-def _frame(found: Sequence[Estimate], metrics: Sequence[str], words: GoldWords, gold: str) -> pl.DataFrame:
+class _Drawn(TypedDict):
+    ci: Literal["bootstrap"] | None
+    confidence: float
+    n_boot: int
+    seed: int
+
+
+def _frame(scores: Sequence[Additive], words: GoldWords, gold: str, drawn: _Drawn) -> pl.DataFrame:
+    """The estimates of one method's scores, from one set of draws."""
+    found = estimate_present(scores, groups=words.groups, **drawn)
+    naming = _naming([score.metric for score in scores], words, gold)
+    return pl.concat([naming, estimates_frame(found)], how="horizontal")
+
+
+def _naming(metrics: Sequence[str], words: GoldWords, gold: str) -> pl.DataFrame:
     covered = len(np.unique(words.item))
     beside = [
         {
@@ -113,7 +127,7 @@ def _frame(found: Sequence[Estimate], metrics: Sequence[str], words: GoldWords, 
         }
         for metric in metrics
     ]
-    naming = pl.DataFrame(
+    return pl.DataFrame(
         beside,
         schema={
             "rationale_method": pl.String,
@@ -124,4 +138,3 @@ def _frame(found: Sequence[Estimate], metrics: Sequence[str], words: GoldWords, 
             "coverage": pl.Float64,
         },
     )
-    return pl.concat([naming, estimates_frame(found)], how="horizontal")

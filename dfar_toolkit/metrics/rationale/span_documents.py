@@ -11,6 +11,7 @@ import polars as pl
 
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.estimate import Floats
+from dfar_toolkit.metrics.rationale.count_scores import WITHOUT, joined
 from dfar_toolkit.metrics.rationale.gold_words import GoldWords
 from dfar_toolkit.metrics.rationale.iou_f1 import word_runs
 from dfar_toolkit.metrics.rationale.ragged_rows import Bools, Ints, range_places, row_numbers, starts_of
@@ -28,6 +29,7 @@ class SpanDocuments(NamedTuple):
         item: Item of each document (D,): documents of an item (draws of a method) are averaged.
         n_items: N.
         groups: Resampling unit of each item (N,), or None.
+        note: What is to be said with every score.
     """
 
     human: Ints
@@ -36,6 +38,7 @@ class SpanDocuments(NamedTuple):
     item: Ints
     n_items: int
     groups: pl.Series | None = None
+    note: str = ""
 
 
 def span_documents(human: Spans, predicted: Spans, *, group: Mapping[str, str] | None = None) -> SpanDocuments:
@@ -68,7 +71,9 @@ def span_documents(human: Spans, predicted: Spans, *, group: Mapping[str, str] |
 def documents_of_words(words: GoldWords) -> SpanDocuments:
     """The runs of neighbouring words of each rationale and of people's marks, a rationale being a document."""
     human, predicted = _runs(words.gold, words), _runs(words.chosen, words)
-    return SpanDocuments(human, predicted, len(words.sizes), words.item, words.n_items, words.groups)
+    lost = words.n_items - len(np.unique(words.item))
+    said = joined(words.note, words.top_note, f"{lost} of {words.n_items} {WITHOUT} left out" if lost else "")
+    return SpanDocuments(human, predicted, len(words.sizes), words.item, words.n_items, words.groups, said)
 
 
 def token_rows(spans: Ints) -> Ints:
@@ -80,13 +85,14 @@ def token_rows(spans: Ints) -> Ints:
     """
     sizes = spans[:, 2] - spans[:, 1]
     at = range_places(spans[:, 1], sizes)
-    return np.unique(np.column_stack([spans[row_numbers(sizes), 0], at, at + 1]), axis=0)
+    return _unique_rows(np.column_stack([spans[row_numbers(sizes), 0], at, at + 1]))[0]
 
 
 def common_rows(human: Ints, predicted: Ints) -> Ints:
     """The rows that both sides have; each side has a row once."""
-    rows, times = np.unique(np.concatenate([human, predicted]), axis=0, return_counts=True)
-    return np.asarray(rows[times == 2], dtype=np.int64)
+    rows, times = _unique_rows(np.concatenate([human, predicted]))
+    common: Ints = rows[times == 2]
+    return common
 
 
 def best_iou(documents: SpanDocuments) -> Floats:
@@ -111,7 +117,16 @@ def _rows(side: Spans, place: Mapping[str, int]) -> Ints:
     for _, start, end in listed:
         if not 0 <= start <= end:
             raise TableError(f"eraser: a span must start at 0 or later and not end before; found {start} to {end}.")
-    return np.unique(np.array(listed, dtype=np.int64).reshape(-1, 3), axis=0)
+    return _unique_rows(np.array(listed, dtype=np.int64).reshape(-1, 3))[0]
+
+
+def _unique_rows(rows: Ints) -> tuple[Ints, Ints]:
+    """The different rows (V, 3), sorted, and how often each occurs; one sort of rows is far quicker than of tuples."""
+    rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
+    new = np.ones(len(rows), dtype=np.bool_)
+    new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    first = np.flatnonzero(new)
+    return rows[first], np.diff(first, append=len(rows))
 
 
 def _runs(mask: Bools, words: GoldWords) -> Ints:
