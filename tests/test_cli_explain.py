@@ -211,7 +211,7 @@ def test_as_many_points_as_each_item_needs(dfar: Dfar, items: Path, model: Path,
     assert json.loads((out / "settings.json").read_text())["settings"]["explains"]["steps"] == "auto"
     rows = pl.read_parquet(out / "outputs.parquet").filter(condition="rationale")
     assert rows["settled"].all()
-    assert set(rows["steps"]) <= {17, 33, 65, 129}
+    assert rows["steps"].is_between(17, 257).all()
     assert rows["gap"].max() < 0.01
     assert "nothing was asked" in dfar("explain", *words, "--steps", "auto").err
     refused(dfar("explain", *words, "--steps", "50"), "holds a run with other settings")

@@ -12,6 +12,7 @@ from dfar_toolkit.metrics.faithfulness.directions import HIGHER_IS_BETTER, OVER_
 from dfar_toolkit.metrics.faithfulness.matched_random import RANDOM
 from dfar_toolkit.metrics.faithfulness.perturbed import EVIDENCE_K, Step
 from dfar_toolkit.report.curve_plot import method_sign
+from dfar_toolkit.report.rationale_meanings import RATIONALE_MEANINGS
 
 CEILING: Final = "held_out_annotator"
 
@@ -248,5 +249,8 @@ def differences(table: pl.DataFrame, operator: str | None) -> list[dict[str, Any
 def consistent(table: pl.DataFrame) -> dict[str, Any]:
     """Tests of reasons, a line per number."""
     notes = Notes()
-    lines = [{**row, "mark": notes.number(row["note"])} for row in table.iter_rows(named=True)]
+    lines = [
+        {**row, "mark": notes.number(row["note"]), "about": RATIONALE_MEANINGS.get(row["metric"], "")}
+        for row in table.iter_rows(named=True)
+    ]
     return {"lines": lines, "notes": notes.all}

@@ -91,8 +91,8 @@ def explain(
         str, typer.Option(help="Integrated gradients begin at: mask, unk or pad token, zero or mean embedding.")
     ] = "mask",
     steps: Annotated[
-        str, typer.Option(help="Points of integrated gradients (2 to 1000), or auto: as many as each item needs.")
-    ] = "50",
+        str, typer.Option(help="Points of integrated gradients: auto, as each item needs, or 2 to 1000 for all.")
+    ] = "auto",
     reduce: Annotated[
         str | None, typer.Option(help="From tokens to words: sum, mean, max, max_abs (default: by the method).")
     ] = None,

@@ -21,6 +21,7 @@ _TEXTS: Final = (
     *("run_id", "item_id", "question", "annotator_id", "method", "condition", "operator", "output_id"),
     *("label", "reason", "raw", "error"),
 )  # fmt: skip
+_LABELS: Final = ("label", "target", "contrast", "target_label")  # columns that hold names of labels
 # Parts of the key that enter the output id only where they differ from their default.
 _KEY_DEFAULTS: Final = {"annotator_id": "", "method": "", "condition": "full", "operator": "", "k": -1, "draw": 0}
 
@@ -53,7 +54,8 @@ def read_outputs(
         path: A file, or the folder of a run that has ended, with ``outputs.parquet``.
         questions: The questions of the items that the outputs are about; the first is the primary one.
         separator: Separator of a CSV file, where it is not a comma.
-        label_map: From the file's labels to the options' names, for ``label`` and ``label_probs``.
+        label_map: From the file's labels to the options' names: of answers, probabilities, and labels explained or
+            guessed.
 
     Raises:
         TableError: The file is absent, unreadable, lacks columns, holds impossible probabilities or repeats a key; or
@@ -100,8 +102,9 @@ def outputs_of(
     for column, value in fallback.items():
         given = pl.col(column).cast(pl.String) if column in frame.columns else pl.lit(None, dtype=pl.String)
         frame = frame.with_columns(given.fill_null(value).alias(column))
-    if label_map and "label" in frame.columns:
-        frame = frame.with_columns(pl.col("label").cast(pl.String).replace(dict(label_map)))
+    if label_map:
+        named = [pl.col(c).cast(pl.String).replace(dict(label_map)) for c in _LABELS if c in frame.columns]
+        frame = frame.with_columns(named)
     if "label_probs" in frame.columns:
         frame = ordered_probabilities(frame, questions=questions, where=str(file), label_map=label_map)
         if "label" not in frame.columns:

@@ -64,8 +64,10 @@ def plain_outputs(outputs: pl.DataFrame, inputs: ProbeInputs) -> pl.DataFrame:
         pl.col("question") == inputs.folder.question, pl.col("condition") == "full", pl.col("annotator_id") == ""
     )
     if not kept.height:
+        runs, found = (", ".join(outputs[name].unique().sort()) for name in ("run_id", "condition"))
         raise TableError(
-            f'no output answers the question {inputs.folder.question!r} in the condition "full" for all annotators.'
+            f'no output of {runs} answers the question {inputs.folder.question!r} in the condition "full" for all '
+            f"annotators (conditions found: {found or 'none'}); give only runs that do."
         )
     return kept
 

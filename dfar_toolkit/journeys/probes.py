@@ -120,8 +120,8 @@ def probe_files(
                 raise TableError(f"probe of {name}: {refusal}") from refusal
             left_out[name] = str(refusal)
     if not tables:
-        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
-        raise TableError(f"probe: the inputs allow no probe: {reasons}")
+        reasons = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in left_out.items())
+        raise TableError(f"probe: the inputs allow no probe: {reasons}.")
     return Probed(tables, left_out)
 
 

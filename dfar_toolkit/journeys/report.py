@@ -29,6 +29,7 @@ from dfar_toolkit.report.html import html
 from dfar_toolkit.report.json_document import json_document
 from dfar_toolkit.report.markdown import markdown
 from dfar_toolkit.scoring import confusions, score
+from dfar_toolkit.scoring.rationale_scores import answers_nothing
 
 
 def report_on(
@@ -123,8 +124,9 @@ def report_data(
     scores, reliability = pl.DataFrame(), pl.DataFrame()
     confusion: dict[str, pl.DataFrame] = {}
     options = folder.options
-    if outputs:
-        stacked = pl.concat(runs.values(), how="diagonal_relaxed")
+    answering = {name: run for name, run in runs.items() if not answers_nothing(run)}
+    if answering:
+        stacked = pl.concat(answering.values(), how="diagonal_relaxed")
         stacked, items_scored = scorable(stacked, folder)
         scores = score(
             stacked, items_scored, options=options, ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
@@ -140,7 +142,7 @@ def report_data(
         for run in runs.values()
     ]
     compared = run_comparison(
-        runs, folder, judgements=judged, split=split, confidence=confidence, n_boot=n_boot, seed=seed
+        answering, folder, judgements=judged, split=split, confidence=confidence, n_boot=n_boot, seed=seed
     )
     people = annotator_view(folder, confidence=confidence, n_boot=n_boot, seed=seed)
     return ReportData(

@@ -26,7 +26,7 @@ from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.metrics.rationale.gold_words import GoldRule
 from dfar_toolkit.scoring import confusions, score
-from dfar_toolkit.scoring.rationale_scores import RATIONALE_PARTS
+from dfar_toolkit.scoring.rationale_scores import RATIONALE_PARTS, answers_nothing
 from dfar_toolkit.scoring.score_columns import SCORE_SCHEMA
 from dfar_toolkit.tabular import nearest, quoted
 
@@ -149,7 +149,7 @@ def score_file(
         read.outputs, folder, parts=parts, split=split, marked_by=marked_by, confidence=confidence, n_boot=n_boot,
         seed=seed,
     )  # fmt: skip
-    if of_answers == [] and parts:
+    if (of_answers == [] and parts) or (parts is None and answers_nothing(read.outputs)):
         return Scored(pl.DataFrame(schema=SCORE_SCHEMA), _NO_CELLS, folder.options, rationales, differences)
     folder = folder_answered({str(outputs): read.outputs}, folder)
     answers, asked = scorable(read.outputs, folder)

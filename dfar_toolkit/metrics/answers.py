@@ -80,7 +80,11 @@ def join_outputs(
     if "method" in plain.columns and (plain["method"] == "").any():  # beside them may stand answers within a test
         plain = _kept(plain, plain["method"] == "")
     if not len(plain):
-        raise TableError('score: no output has the condition "full" and an empty annotator_id; nothing to score.')
+        conditions = ", ".join(rows["condition"].unique().sort())
+        raise TableError(
+            'score: no output has the condition "full" and an empty annotator_id; nothing to score. Conditions found: '
+            f"{conditions}; give a run that answers the items."
+        )
     places = _places(plain, items)
     golds = _golds(items, targets, question)
     names = tuple(options) if options is not None else tuple(golds["label"].drop_nulls().unique().sort())

@@ -12,6 +12,7 @@ from dfar_toolkit.metrics.faithfulness import faithfulness_table
 from dfar_toolkit.metrics.rationale import marked_words_of_outputs, plausibility_table
 from dfar_toolkit.metrics.rationale.gold_words import GoldRule
 from dfar_toolkit.metrics.self_consistency.self_consistency_table import self_consistency_table
+from dfar_toolkit.metrics.self_consistency.simulation import SIMULATED
 
 RationalePart = Literal["plausibility", "faithfulness", "self_consistency"]
 RATIONALE_PARTS: Final[tuple[RationalePart, ...]] = ("plausibility", "faithfulness", "self_consistency")
@@ -25,7 +26,7 @@ RATIONALE_COLUMNS: Final[dict[str, pl.DataType]] = {
     "confidence": pl.Float64(),
 }  # fmt: skip
 _PERTURBED: Final = ("without_top", "only_top", "without_evidence", "only_evidence")
-_TESTS: Final = ("inserted", "cot_early", "cot_mistake", "cot_filler", "cot_paraphrase")
+_TESTS: Final = ("inserted", "cot_early", "cot_mistake", "cot_filler", "cot_paraphrase", *SIMULATED)
 _CONTRIBUTIONS: Final = ("cc_answer", "cc_explanation")
 _PLAUSIBLE_WHERE: Final = pl.col("word_scores").is_not_null() | pl.col("evidence").is_not_null()
 
@@ -54,6 +55,19 @@ def rationale_parts(outputs: pl.DataFrame) -> tuple[RationalePart, ...]:
     if outputs["condition"].is_in(_TESTS).any() or outputs["method"].is_in(_CONTRIBUTIONS).any():
         found.append("self_consistency")
     return tuple(found)
+
+
+def answers_nothing(outputs: pl.DataFrame) -> bool:
+    """Whether all rows are a simulator's guesses at somebody else's labels, so that no label is the run's own.
+
+    Args:
+        outputs: The table outputs of a run.
+
+    Example:
+        >>> answers_nothing(pl.DataFrame({"condition": ["simulate_input", "simulate_both"]}))
+        True
+    """
+    return bool(len(outputs)) and bool(outputs["condition"].is_in(SIMULATED).all())
 
 
 def rationale_scores(
@@ -114,7 +128,7 @@ def rationale_scores(
     if "self_consistency" in wanted:
         groups = items.select("item_id", "group") if "group" in items.columns else None
         rows = outputs if groups is None else outputs.join(groups, on="item_id", how="left", maintain_order="left")
-        table = self_consistency_table(rows, confidence=confidence, n_boot=n_boot, seed=seed)
+        table = self_consistency_table(rows, options=options, confidence=confidence, n_boot=n_boot, seed=seed)
         tables.append(_in_columns(table, "self_consistency", None))
     return pl.concat(tables) if tables else pl.DataFrame(schema=RATIONALE_COLUMNS)
 

@@ -187,3 +187,12 @@ def test_output_ids_that_repeat_are_refused(tmp_path: Path) -> None:
 
 def test_numeric_ids_are_texts(tmp_path: Path) -> None:
     assert read(tmp_path, "a.jsonl", lines({"item_id": 5, "label": "ethical"}))["item_id"].to_list() == ["5"]
+
+
+def test_every_column_of_labels_is_renamed(tmp_path: Path) -> None:
+    row = {"item_id": "i", "label": "E", "target": "U", "contrast": "E", "target_label": "U", "shown_reason": "E"}
+    (tmp_path / "run.jsonl").write_text(lines(row), encoding="utf-8")
+    names = {"E": "ethical", "U": "unethical"}
+    found = read_outputs(tmp_path / "run.jsonl", questions=QUESTIONS, label_map=names).row(0, named=True)
+    wanted = {"label": "ethical", "target": "unethical", "contrast": "ethical", "target_label": "unethical"}
+    assert {name: found[name] for name in row} == row | wanted

@@ -234,7 +234,7 @@ class TestWhatIsLeftOut:
 
     def test_nothing_at_all(self, folder: ItemsFolder, tmp_path: Path) -> None:
         path = _file(tmp_path / "m.jsonl", _labels(GOLD, condition="empty"))
-        with pytest.raises(TableError, match="the inputs allow no probe: position: no output answers"):
+        with pytest.raises(TableError, match="the inputs allow no probe: position: no output of m answers"):
             _probe(folder, path)
         with pytest.raises(ValueError, match=r"probe: of must be among position, .* found 'length'"):
             _probe(folder, path, of="length")

@@ -2,16 +2,23 @@ r"""Leakage-adjusted simulatability: do reasons help to predict the model's answ
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from dfar_toolkit.estimate import Additive, Estimate, Floats, estimate_together, estimates_frame
 from dfar_toolkit.metrics.faithfulness.directions import higher_is_better
-from dfar_toolkit.metrics.faithfulness.item_means import number_column, same_length
+from dfar_toolkit.metrics.faithfulness.item_means import estimate_share, number_column, same_length
 from dfar_toolkit.metrics.labels import Column, group_series
 from dfar_toolkit.metrics.reasons.present_means import estimate_present, mean_present
+
+_SHARES: Final = (
+    ("leaked_share", "reason", "share of reasons that give the answer away"),
+    ("simulator_right_input", "input", "simulator right from the input alone"),
+    ("simulator_right_both", "both", "simulator right from input and reason"),
+    ("simulator_right_reason", "reason", "simulator right from the reason alone"),
+)  # fmt: skip
 
 
 def leakage_adjusted_simulatability(
@@ -79,7 +86,7 @@ def simulatability_table(
     n_boot: int = 2000,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """LAS, the gain of leaked and of other items, and the share of leaked ones.
+    """LAS, the gain of leaked and of other items, the share of leaked ones, and how often the simulator is right.
 
     Args:
         frame: As for :func:`leakage_adjusted_simulatability`.
@@ -93,7 +100,8 @@ def simulatability_table(
         seed: As there.
 
     Returns:
-        Rows ``metric, higher_is_better`` and Estimate's fields.
+        Rows ``metric, higher_is_better`` and Estimate's fields. Shares (``leaked_share``, ``simulator_right_input``,
+        ``..._both``, ``..._reason``) have Wilson's interval where items stand alone; the last is ``leaked_share``.
 
     Undefined:
         As :func:`leakage_adjusted_simulatability`.
@@ -113,23 +121,36 @@ def simulatability_table(
                      np.where(found.leaked == 1, found.gain, nan), without="not given away"),
         mean_present("simulatability_not_leaked", "gain where it does not",
                      np.where(found.leaked == 0, found.gain, nan), without="given away"),
-        mean_present("leaked_share", "share of reasons that give the answer away", found.leaked, without="unknown"),
     ]  # fmt: skip
     whole = estimate_together([found.score()], groups=found.groups, ci=ci, confidence=confidence, n_boot=n_boot,
                               seed=seed)  # fmt: skip
     rest = estimate_present(parts, groups=found.groups, ci=ci, confidence=confidence, n_boot=n_boot, seed=seed)
-    names = ["leakage_adjusted_simulatability", *(p.metric for p in parts)]
+    shares = [
+        estimate_share(mean_present(metric, title, found.right[given], without="unknown"), found.groups, ci=ci,
+                       confidence=confidence, n_boot=n_boot, seed=seed)
+        for metric, given, title in _SHARES
+    ]  # fmt: skip
+    names = ["leakage_adjusted_simulatability", *(p.metric for p in parts), *(metric for metric, _, _ in _SHARES)]
     beside = [{"metric": name, "higher_is_better": higher_is_better(name)} for name in names]
-    return estimates_frame([*whole, *rest], beside=beside)
+    return estimates_frame([*whole, *rest, *shares], beside=beside)
 
 
 class _Simulated(NamedTuple):
-    """Gains and leaks (N,) of the items that have all three answers."""
+    """Whether the simulator is right (N,) by what it was given, for the items that have all three answers."""
 
-    gain: Floats
-    leaked: Floats
+    right: dict[str, Floats]
     groups: pl.Series | None
     note: str
+
+    @property
+    def gain(self) -> Floats:
+        """What the reason adds to the input (N,)."""
+        return self.right["both"] - self.right["input"]
+
+    @property
+    def leaked(self) -> Floats:
+        """Whether the reason alone suffices (N,)."""
+        return self.right["reason"]
 
     def score(self) -> Additive:
         """LAS as an additive statistic."""
@@ -155,7 +176,8 @@ def _read(frame: pl.DataFrame | None, both: Column, alone: Column, reason: Colum
     lost = n - int(known.sum())
     xe, x, e = (values[known] for values in columns.values())
     own = None if groups is None else groups.filter(pl.Series(known, dtype=pl.Boolean))
-    return _Simulated(xe - x, e, own, f"{lost} of {n} items without all three answers left out" if lost else "")
+    note = f"{lost} of {n} items without all three answers left out" if lost else ""
+    return _Simulated({"both": xe, "input": x, "reason": e}, own, note)
 
 
 def _las(sums: Floats) -> Floats:

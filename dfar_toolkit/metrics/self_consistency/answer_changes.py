@@ -45,19 +45,31 @@ def answer_changes(
     Raises:
         TableError: A column is missing, or two groups for one item.
     """
-    rows = _typed(name, outputs)
+    rows = typed_rows(name, outputs)
     after, base = rows.filter(pl.col("condition").is_in(list(conditions))), rows.filter(pl.col("condition") == before)
     single = after.group_by(_KEY).agg(
-        _said().alias("label_after"), pl.col("share").first(), pl.col("group").first(), *beside
+        said_label().alias("label_after"), pl.col("share").first(), pl.col("group").first(), *beside
     )
-    known = base.group_by(IDENT).agg(_said().alias("label_before"))
+    known = base.group_by(IDENT).agg(said_label().alias("label_before"))
     single = single.join(known, on=IDENT, how="left").with_columns(
         changed=pl.col("label_before") != pl.col("label_after")
     )
     return single.join(_distances(after, base), on=_KEY, how="left").sort(_KEY)
 
 
-def _typed(name: str, outputs: pl.DataFrame) -> pl.DataFrame:
+def typed_rows(name: str, outputs: pl.DataFrame) -> pl.DataFrame:
+    """Rows of outputs with every part of the key, and the resampling unit as ``group``.
+
+    Args:
+        name: Function named in errors.
+        outputs: Rows of the table outputs; a column ``group`` is kept, else the item is the group.
+
+    Returns:
+        The rows, columns that are absent put in with what their absence means.
+
+    Raises:
+        TableError: No column ``item_id``, a row without a group, or two groups for one item.
+    """
     if "item_id" not in outputs.columns:
         raise TableError(f'{name}: wanted the column "item_id", found {", ".join(outputs.columns) or "none"}.')
     absent = {c: pl.lit(v) for c, v in _DEFAULTS.items() if c not in outputs.columns}
@@ -77,9 +89,14 @@ def _typed(name: str, outputs: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col("group").cast(pl.String))
 
 
-def _said() -> pl.Expr:
-    """The label said most often; null at a tie, or where none could be read."""
-    modes = pl.col("label").drop_nulls().mode()
+def said_label(among: pl.Expr | None = None) -> pl.Expr:
+    """The label said most often; null at a tie, or where none could be read.
+
+    Args:
+        among: Which rows count; None: all.
+    """
+    label = pl.col("label") if among is None else pl.col("label").filter(among)
+    modes = label.drop_nulls().mode()
     return pl.when(modes.len() == 1).then(modes.first())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -39,6 +39,7 @@ from dfar_toolkit.metrics.self_consistency.counterfactual_test import (
     unread_rows,
 )
 from dfar_toolkit.metrics.self_consistency.insertions import INSERTED, Insertions, insertions_of
+from dfar_toolkit.metrics.self_consistency.simulation import simulated_numbers
 
 _BESIDE: Final = pl.Schema({
     "run_id": pl.String(), "metric": pl.String(), "operator": pl.String(), "share": pl.Float64(),
@@ -67,15 +68,21 @@ class _Draws(NamedTuple):
 
 
 def self_consistency_table(
-    outputs: pl.DataFrame, *, confidence: float = 0.95, n_boot: int = 2000, seed: int = 0
+    outputs: pl.DataFrame,
+    *,
+    options: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    n_boot: int = 2000,
+    seed: int = 0,
 ) -> pl.DataFrame:
-    """Counterfactual and correlational tests, CC-SHAP and tests of the chain of thought, run by run.
+    """Counterfactual and correlational tests, CC-SHAP, tests of the chain of thought and simulatability, run by run.
 
     What a run has no rows for is absent. These are tests of self-consistency: none of them looks inside the model, and
     raw values of different models do not compare.
 
     Args:
         outputs: Rows of the table outputs of any number of runs; ``group`` (else the item) is the resampling unit.
+        options: Names of the labels, to find them in simulated reasons; None: those of the column ``options``.
         confidence: Two-sided coverage.
         n_boot: Number of bootstrap draws.
         seed: Seed of the draws.
@@ -104,7 +111,7 @@ def self_consistency_table(
     for run in rows["run_id"].unique().sort().to_list():
         own = rows.filter(pl.col("run_id") == run)
         named += [(run, line) for line in (*_of_insertions(own, draws), *_of_contributions(own, draws),
-                                           *_of_chains(own, draws))]  # fmt: skip
+                                           *_of_chains(own, draws), *_of_simulator(own, options, draws))]  # fmt: skip
     beside = [{"run_id": run, **dict(zip(list(_BESIDE)[1:], line[:-1], strict=True))} for run, line in named]
     if not named:
         return pl.DataFrame(schema={**_BESIDE, **ESTIMATE_SCHEMA})
@@ -174,6 +181,11 @@ def _of_chains(outputs: pl.DataFrame, draws: _Draws) -> list[_Line]:
         line._replace(coverage=line.coverage * kept, estimate=_noted(line.estimate, note))
         for line in (*lines, *_of_curve(outputs, changes, draws))
     ]
+
+
+def _of_simulator(outputs: pl.DataFrame, options: Sequence[str] | None, draws: _Draws) -> list[_Line]:
+    found = simulated_numbers("self_consistency_table", outputs, options=options, **draws._asdict())
+    return [_Line(one.metric, "", None, one.higher_is_better, one.coverage, one.estimate) for one in found]
 
 
 def _noted(estimate: Estimate, note: str) -> Estimate:

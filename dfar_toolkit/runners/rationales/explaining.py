@@ -36,7 +36,7 @@ class Explaining:
         contrast: The label that it is set against: ``none``, ``runner_up``, or the name of one.
         kind: The value that is explained.
         baseline: What stands for nothing in integrated gradients.
-        steps: Points of integrated gradients; ``auto``: as many as each item needs.
+        steps: Points of integrated gradients; ``auto``: as many as each item needs, at most 257.
         reduction: From tokens to words; None: ``sum`` for methods with a sign, ``max`` for those without.
         operators: What happens to words that are taken away; none: no perturbations.
         shares: Shares of the words that are taken away, or kept.
@@ -57,7 +57,7 @@ class Explaining:
     contrast: str = "none"
     kind: TargetKind = "log_prob"
     baseline: Baseline = "mask"
-    steps: Steps = 50
+    steps: Steps = "auto"
     reduction: Reduction | None = None
     operators: tuple[Perturbation, ...] = ("remove",)
     shares: tuple[float, ...] = ERASER_SHARES
