@@ -16,7 +16,7 @@ With N inputs of P shared and Q own tokens and S points, a plain loop runs N S (
 P + N S Q, and of the model's last layer only what the last token needs: of other tokens its keys and values forth, and
 the same back. Leave one out runs each input once and each of its Q copies from its changed token on, about N Q Q / 2
 tokens instead of N Q (P + Q). Integrated gradients of a short input have nothing to share between points: there all
-libraries run N S Q tokens forth and back, and the last layer is the whole difference.
+libraries run N S Q tokens forth and back.
 
 captum and inseq are no dependencies of the toolkit; both in an environment of their own:
 
@@ -32,83 +32,43 @@ import importlib.metadata
 import json
 import os
 import platform
-import random
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from attribution_inputs import invented, small_llama, tiny_llama
+
 os.environ |= {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}  # the second is the tokenizer's
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 RESULTS = Path(__file__).resolve().parent / "results" / "attribution_throughput.json"
-ITEMS, PREFIX, OWN, STEPS, AT_ONCE = 64, 256, (48, 80), 50, 16
+ITEMS, PREFIX, STEPS, AT_ONCE = 64, 256, 50, 16
 SLOW = 15.0  # seconds of a turn that is not repeated
 LABELS = (" ethical", " unethical")
-# Inputs that each way is asked for; of the small model fewer, as one turn of 64 would take minutes.
+# Inputs that each way is asked for; of the small model fewer, as one turn of 64 would take up to an hour.
 COUNTS = {
-    ("tiny", "input_x_gradient"): 64, ("tiny", "integrated_gradients"): 16, ("tiny", "leave_one_out"): 16,
+    ("tiny", "input_x_gradient"): 64, ("tiny", "integrated_gradients"): 64, ("tiny", "leave_one_out"): 64,
     ("small", "input_x_gradient"): 64, ("small", "integrated_gradients"): 2, ("small", "leave_one_out"): 4,
 }  # fmt: skip
-WORDS = """
-    I my friend neighbour paid lied because wanted to work the statement people is it fair with one of these labels
-    answer reason question from borrowed garden child late promised letter told them nobody money old house gave
-""".split()  # noqa: SIM905
 
 NOTES = """
 Integrated gradients of inputs that share nothing are where all libraries run the same: 50 points of every token, forth
-and back. What is saved there is the last layer but for its keys and values: by the sizes of the weights two fifths of
-the layers' multiplications on the tiny model's way forth, a tenth on the small one's. The rest is the model's own
-arithmetic: of our time on the tiny model a profile gives half to matrix products and attention, the former at about 100
-billion operations a second, which is what such a core can do. A third of captum's time is what these alone take, so
-that three times as fast is out of reach without fewer points or lower precision, which would be other numbers; as many
-points as each input needs are timed in `attribution_accuracy.md`. Leave one out is compared with
-captum as it comes, one changed input at a time, and with 16 at a time: that is batched like ours and runs about twice
-the tokens, of which padding and more passes take some back on the tiny model.
-After the shared instruction a fifth of the tiny model's time for input x gradient is the tokenizer's, which reads each
-prompt once for its tokens' places and once per option. Other work ran on the machine during the measurement; its time
-is not counted, but it slows all ways down by what it takes of the caches, and moves ratios by about a tenth.
+and back. What is saved there is the last layer but for its keys and values, and a mask for padding: by the sizes of the
+weights two fifths of the layers' multiplications on the tiny model's way forth, a tenth on the small one's.
+`attribution_floor.json` times the model's matrix products and attention alone, with everything else left out: captum
+takes 4.3 times as long as that on the tiny model and 1.6 times on the small one, which no code with the same kernels
+can gain over it. Three times as fast with 50 points each is not reached there; what is gained by as many points as each
+input needs, which is how `dfar explain` runs, is in `attribution_accuracy.md`. Leave one out is compared with captum as
+it comes, one changed input at a time, and with 16 at a time: that is batched like ours and runs about twice the tokens.
+After the shared instruction a fifth of the tiny model's time for input x gradient goes to finding the tokens: what
+prompts have in common is read once where the tokenizer allows it, the rest once for its places and once with the
+options. Ratios of calls that take a tenth of a second move by a tenth and more from run to run: input x gradient of the
+tiny model without a prefix was 2.7 to 4.1 times as fast as captum's.
 """.strip()
 
 Scores = list[list[float]]
 Way = Callable[[], Scores]
-
-
-def tiny_llama(tokenizer: Any) -> Any:
-    """A Llama of 0.14 M parameters with random weights."""
-    return _llama(tokenizer, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-                  num_key_value_heads=2, vocab_size=480, initializer_range=0.25)  # fmt: skip
-
-
-def small_llama(tokenizer: Any) -> Any:
-    """A Llama of 33.5 M parameters with random weights."""
-    return _llama(tokenizer, hidden_size=512, intermediate_size=1376, num_hidden_layers=8, num_attention_heads=8,
-                  num_key_value_heads=8, vocab_size=8000, initializer_range=0.06)  # fmt: skip
-
-
-def _llama(tokenizer: Any, **settings: Any) -> Any:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        max_position_embeddings=1024, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id, **settings,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval()  # type: ignore[no-untyped-call]
-
-
-def invented(tokenizer: Any, count: int, prefix: int) -> tuple[str, list[str]]:
-    """An instruction of the wanted number of tokens, and texts of unequal lengths."""
-    rng = random.Random(0)
-
-    def grown(text: str, end: str, wanted: int) -> str:
-        while len(tokenizer(f"{text}{end}")["input_ids"]) < wanted:
-            text += f" {rng.choice(WORDS)}"
-        return text
-
-    head = grown("Guidelines:", "\n\n", prefix) + "\n\n" if prefix else ""
-    return head, [grown(f"{chr(97 + at % 26)}{at}", "\n\nAnswer:", rng.randint(*OWN)) for at in range(count)]
 
 
 class Ways:
@@ -343,10 +303,10 @@ def setting() -> tuple[Any, str]:
 
 
 def main() -> None:
-    """All methods on both models, with and without a shared instruction."""
+    """All methods on both models, with and without a shared instruction; runs of one replace those of the file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--model", choices=("tiny", "small"), help="only this one; nothing is written")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--model", choices=("tiny", "small"), help="only this one; the other's results stay")
     given = parser.parse_args()
     check_installed()
     tokenizer, machine = setting()
@@ -364,17 +324,18 @@ def main() -> None:
                 runs.append(
                     {
                         "model": name, "parameters": sum(weight.numel() for weight in model.parameters()),
-                        "prefix": prefix, "mean_tokens": round(sum(lengths) / len(lengths), 1), "method": method,
-                        "inputs": count, "ways": rows,
+                        "repeat": given.repeat, "prefix": prefix, "mean_tokens": round(sum(lengths) / len(lengths), 1),
+                        "method": method, "inputs": count, "ways": rows,
                     }
                 )  # fmt: skip
                 print(name, prefix, method, count, flush=True)
                 for way, row in rows.items():
                     print(f"  {way:22} {row}", flush=True)
-    found = {"machine": machine, "repeat": given.repeat, "runs": runs}
-    if given.model is None:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        RESULTS.with_suffix(".md").write_text(as_markdown(found), encoding="utf-8")
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if given.model and RESULTS.is_file() else []
+    runs += [run for run in kept if run["model"] != given.model]
+    found = {"machine": machine, "runs": sorted(runs, key=lambda run: int(run["parameters"]))}
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    RESULTS.with_suffix(".md").write_text(as_markdown(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
