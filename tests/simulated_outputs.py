@@ -26,13 +26,11 @@ EIGHT: tuple[tuple[Any, ...], ...] = (
 NUMBERS = {
     "simulator_right_input": Fraction(4, 8),  # 1, 4, 5, 8
     "simulator_right_both": Fraction(5, 8),  # 1, 2, 3, 5, 6
-    "simulator_right_reason": Fraction(4, 8),
     # leaked gain 0, 1, 1, -1; the others 1, -1, 0, 0
     "leakage_adjusted_simulatability": (Fraction(1, 4) + Fraction(0, 4)) / 2,
     "simulatability_leaked": Fraction(1, 4),
     "simulatability_not_leaked": Fraction(0, 4),
     "leaked_share": Fraction(4, 8),
-    "giveaway_rate": Fraction(4, 8),
     "giveaway_over_majority": Fraction(4, 8) - Fraction(3, 8),  # three of eight are hatespeech
     "giveaway_unnamed": Fraction(1, 4),  # of 2, 3, 4 and 7, which name no label, only 2
     "named_label_share": Fraction(4, 8),  # 1, 5, 6, 8

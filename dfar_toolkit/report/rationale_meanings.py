@@ -77,15 +77,15 @@ _SIMULATED: Final = {
     "simulator_right_input": "How often the simulator, a model that guesses another run's labels, guesses right from "
     "the item alone.",
     "simulator_right_both": "How often it guesses right from the item and the other run's reason.",
-    "simulator_right_reason": "How often it guesses right from the reason alone; the same as leaked_share.",
     "leakage_adjusted_simulatability": "How much more often the simulator guesses the label right when it reads the "
     "reason too, with reasons that give the label away and others at equal weight; it depends on the simulator.",
     "simulatability_leaked": "That gain among the reasons that give the label away to the simulator.",
     "simulatability_not_leaked": "That gain among the other reasons.",
     "leaked_share": "Share of reasons that give the label away: the simulator gets it from the reason alone.",
     "giveaway_rate": "How often the label is guessed right from the reason alone.",
-    "giveaway_over_majority": "The same less always guessing the label that the run gives most often; 0 is no better.",
-    "giveaway_unnamed": "The same among the reasons that do not name their label.",
+    "giveaway_over_majority": "Share of labels guessed right from the reason alone, less always guessing the label "
+    "that the run gives most often; 0 is no better.",
+    "giveaway_unnamed": "Share of labels guessed right from the reason alone, of the reasons that do not name theirs.",
     "named_label_share": "Share of reasons that name the label they were given for, alone or beside another.",
 }
 RATIONALE_MEANINGS: Final = _PLAUSIBLE | _FAITHFUL | _CONSISTENT | _SIMULATED

@@ -35,12 +35,16 @@ def test_eight_items_by_hand() -> None:
     found = table(simulated_rows(), options=OPTIONS)
     assert dict(found.select("metric", "value").rows()) == {name: float(value) for name, value in NUMBERS.items()}
     assert found["metric"].to_list()[:4] == [
-        "simulator_right_input", "simulator_right_both", "simulator_right_reason", "leakage_adjusted_simulatability",
+        "simulator_right_input", "simulator_right_both", "leaked_share", "leakage_adjusted_simulatability",
     ]  # fmt: skip
     coverage = dict(found.select("metric", "coverage").rows())
-    assert coverage["leakage_adjusted_simulatability"] == coverage["leaked_share"] == 6 / 8
-    assert [coverage[f"simulator_right_{kind}"] for kind in ("input", "both", "reason")] == [1, 7 / 8, 7 / 8]
-    assert (coverage["giveaway_rate"], coverage["named_label_share"]) == (7 / 8, 1)
+    assert coverage["leakage_adjusted_simulatability"] == 6 / 8
+    assert [coverage[name] for name in ("simulator_right_input", "simulator_right_both", "leaked_share")] == [
+        1,
+        7 / 8,
+        7 / 8,
+    ]
+    assert (coverage["giveaway_unnamed"], coverage["named_label_share"]) == (7 / 8, 1)
     notes = dict(found.select("metric", "note").rows())
     assert "2 of 24 guesses without a label, counted as wrong" in notes["leakage_adjusted_simulatability"]
     assert "the answers guessed are those of gpt" in notes["leakage_adjusted_simulatability"]
@@ -105,7 +109,7 @@ def test_an_item_that_was_not_asked_in_every_way_is_left_out_and_one_that_failed
     half = rows.filter((pl.col("item_id") != "1") | (pl.col("condition") != SIMULATED[2]))
     by_name = {row["metric"]: row for row in table(half, options=OPTIONS).iter_rows(named=True)}
     for name, wanted in {
-        "giveaway_rate": Fraction(3, 7), "giveaway_over_majority": Fraction(3, 7) - Fraction(3, 7),  # three are normal
+        "giveaway_over_majority": Fraction(3, 7) - Fraction(3, 7),  # three are normal
         "giveaway_unnamed": Fraction(1, 4), "named_label_share": Fraction(3, 7),
     }.items():  # fmt: skip
         assert by_name[name]["value"] == pytest.approx(float(wanted), abs=1e-12)
@@ -134,7 +138,7 @@ def test_of_several_samples_the_guess_said_most_often_counts() -> None:
 def test_labels_that_cannot_be_found_in_a_text_leave_the_names_out(options: list[str]) -> None:
     found = table(simulated_rows(), options=options)
     assert dict(found.select("metric", "value").rows()) == {name: float(value) for name, value in WITHOUT_NAMES.items()}
-    note = found.filter(pl.col("metric") == "giveaway_rate")["note"].item()
+    note = found.filter(pl.col("metric") == "giveaway_over_majority")["note"].item()
     assert "the labels cannot be found in running text" in note
 
 

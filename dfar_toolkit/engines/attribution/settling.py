@@ -25,8 +25,9 @@ ROUGHNESS_SETTLED: Final = 0.02  # of the largest score; see settled_path
 _BOOLE: Final = np.array([7, 32, 12, 32, 7]) / 90
 _SIMPSON: Final = np.array([1, 0, 4, 0, 1]) / 6
 _GRID: Final = 4096  # places on the way that points can have
-_PANELS: Final = 4  # at first
-_ROUGH: Final = 3  # panels are halved that are at least a third as rough as the roughest
+_PANELS: Final = 2  # at first
+_LEAVES: Final = 0.8  # of the roughness that is settled: what panels that are not halved may have together
+_GAPS_LEAVE: Final = 2.0  # of the gap that is settled: gaps of panels partly cancel, and these are sizes
 
 
 class Settled(NamedTuple):
@@ -62,6 +63,20 @@ class _Panel(NamedTuple):
         return [_Panel(self.start, half), _Panel(self.start + 4 * half, half)]
 
 
+class _Part(NamedTuple):
+    """What two rules say of a panel.
+
+    Attributes:
+        boole: Boole's integral, (tokens,).
+        rough: How far Simpson's is from it, (tokens,).
+        gap: How far the sum of Boole's is from the change of the value over the panel.
+    """
+
+    boole: Any
+    rough: Any
+    gap: float
+
+
 class _Path:
     """What is known of the way to an input."""
 
@@ -70,41 +85,57 @@ class _Path:
         self.panels = [_Panel(4 * quarter * at, quarter) for at in range(_PANELS)]
         self.seen: dict[int, AtPoint] = {}
         self._reduction = reduction
-        self._parts: dict[_Panel, tuple[Any, Any]] = {}
+        self._parts: dict[_Panel, _Part] = {}
 
     def missing(self) -> list[int]:
         """Places that its panels need and that were not run yet, rising."""
         return sorted({place for panel in self.panels for place in panel.places} - self.seen.keys())
 
     def judged(self) -> Settled:
-        """The integral by now; where it has not settled, the rough panels are halved, as far as points are left."""
+        """The integral by now; where it has not settled, the worst panels are halved, as far as points are left."""
         empty, real, points = self.seen[0].value, self.seen[_GRID].value, len(self.seen)
         with np.errstate(invalid="ignore"):
             parts = [self._part(panel) for panel in self.panels]
-            scores = np.sum([boole for boole, _ in parts], axis=0)
+            scores = np.sum([part.boole for part in parts], axis=0)
         if not (np.isfinite([empty, real]).all() and np.isfinite(scores).all()):
             return Settled(scores, empty, real, points, settled=False)  # more points mend nothing
-        roughness = np.array([rough for _, rough in parts])  # (panels, tokens)
-        most = np.abs(scores).max(initial=0.0)
-        smooth = bool(np.sqrt((roughness**2).sum(axis=0)).max(initial=0.0) <= ROUGHNESS_SETTLED * most)
-        whole = bool(abs(float(scores.sum()) - (real - empty)) <= GAP_SETTLED * abs(real - empty))
-        if not (smooth and whole):
-            self._halve(roughness.max(axis=1, initial=0.0))
+        squares = np.array([part.rough for part in parts]) ** 2  # (panels, tokens)
+        most = ROUGHNESS_SETTLED * np.abs(scores).max(initial=0.0)
+        smooth = bool(np.sqrt(squares.sum(axis=0)).max(initial=0.0) <= most)
+        gap = GAP_SETTLED * abs(real - empty)
+        whole = bool(abs(float(scores.sum()) - (real - empty)) <= gap)
+        if not smooth:
+            self._halve(squares, (_LEAVES * most) ** 2)
+        elif not whole:
+            self._halve(np.array([[part.gap] for part in parts]), _GAPS_LEAVE * gap)
         return Settled(scores, empty, real, points, smooth and whole)
 
-    def _part(self, panel: _Panel) -> tuple[Any, Any]:
-        """Boole's integral of a panel, (tokens,), and how far Simpson's is from it."""
+    def _part(self, panel: _Panel) -> _Part:
+        """Both rules on a panel."""
         if panel not in self._parts:
-            values = np.array([self.seen[place].scores[self._reduction] for place in panel.places])
+            seen = [self.seen[place] for place in panel.places]
+            values = np.array([point.scores[self._reduction] for point in seen])
             width = 4 * panel.quarter / _GRID
-            self._parts[panel] = width * (_BOOLE @ values), width * np.abs((_BOOLE - _SIMPSON) @ values)
+            boole = width * (_BOOLE @ values)
+            gap = abs(float(boole.sum()) - (seen[-1].value - seen[0].value))
+            self._parts[panel] = _Part(boole, width * np.abs((_BOOLE - _SIMPSON) @ values), gap)
         return self._parts[panel]
 
-    def _halve(self, rough: Any) -> None:
-        """The roughest of the panels that are wide enough; each takes four more points."""
+    def _halve(self, sizes: Any, leave: float) -> None:
+        """Of the panels that are wide enough as few as leave no more, the largest first; each takes four more points.
+
+        Args:
+            sizes: What is wrong with each panel, (panels, tokens).
+            leave: Up to what sum over the panels that stay no token asks for more.
+        """
         room = (MOST - len(self.seen)) // 4
-        order = [int(at) for at in np.argsort(-rough, kind="stable") if self.panels[at].quarter > 1]
-        chosen = {at for at in order[:room] if _ROUGH * rough[at] >= rough[order[0]]}
+        rest, chosen = sizes.sum(axis=0), set[int]()
+        for at in np.argsort(-sizes.max(axis=1, initial=0.0), kind="stable").tolist():
+            if len(chosen) >= room or (chosen and rest.max(initial=0.0) <= leave):
+                break
+            if self.panels[at].quarter > 1:
+                chosen.add(at)
+                rest = rest - sizes[at]
         self.panels = [
             own
             for at, panel in enumerate(self.panels)
@@ -117,9 +148,11 @@ def settled_path(batches: GradientBatches, count: int, reduction: str) -> list[S
 
     It has settled where the scores sum to \(f(x) - f(b)\) within 1 % of that, which alone can be right by luck, and for
     no token \(\sqrt{\sum_p (B_p - S_p)^2}\) over the panels is more than 2 % of the largest score. That is about the
-    error of Simpson's rule; that of Boole's is far smaller. In 326 inputs of eight random models no score was wrong by
-    more than 1 % of the largest, where 3 % let errors of 2.6 % through. Only new points are run, those of all inputs
-    that go on together. With P points of an input and T explained tokens the arithmetic grows with P T.
+    error of Simpson's rule; that of Boole's is far smaller: of 352 inputs of eight random models one settled with a
+    score that is wrong by more than 1 % of the largest (1.4 %). Where it has not settled, as few panels are halved as
+    bring the roughness of the rest below four fifths of what may be; or, where only the sum is missed, those that miss
+    it, as the values at their ends say. Only new points are run, those of all inputs that go on together. With P points
+    of an input and T explained tokens the arithmetic grows with P T.
 
     Args:
         batches: What runs points.

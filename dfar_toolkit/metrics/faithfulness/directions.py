@@ -46,7 +46,6 @@ HIGHER_IS_BETTER: Final[dict[str, bool | None]] = {
     "leaked_share": None,
     "simulator_right_input": None,
     "simulator_right_both": None,
-    "simulator_right_reason": None,
     "named_label_share": None,
     "giveaway_rate": None,
     "giveaway_over_majority": None,

@@ -17,7 +17,6 @@ _SHARES: Final = (
     ("leaked_share", "reason", "share of reasons that give the answer away"),
     ("simulator_right_input", "input", "simulator right from the input alone"),
     ("simulator_right_both", "both", "simulator right from input and reason"),
-    ("simulator_right_reason", "reason", "simulator right from the reason alone"),
 )  # fmt: skip
 
 
@@ -101,7 +100,7 @@ def simulatability_table(
 
     Returns:
         Rows ``metric, higher_is_better`` and Estimate's fields. Shares (``leaked_share``, ``simulator_right_input``,
-        ``..._both``, ``..._reason``) have Wilson's interval where items stand alone; the last is ``leaked_share``.
+        ``..._both``) have Wilson's interval where items stand alone.
 
     Undefined:
         As :func:`leakage_adjusted_simulatability`.

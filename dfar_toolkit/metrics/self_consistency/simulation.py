@@ -28,7 +28,7 @@ INPUT: Final = "simulate_input"
 BOTH: Final = "simulate_both"
 REASON: Final = "simulate_reason"
 SIMULATED: Final = (INPUT, BOTH, REASON)
-_FIRST: Final = ("simulator_right_input", "simulator_right_both", "simulator_right_reason")
+_FIRST: Final = ("simulator_right_input", "simulator_right_both", "leaked_share")  # in the order of SIMULATED
 _UNNAMED: Final = "the labels cannot be found in running text, so whether reasons name them is not counted"
 
 
@@ -127,7 +127,7 @@ def simulated_numbers(
     table = simulatability_table(
         with_both=right[BOTH], with_input=right[INPUT], with_reason=right[REASON], group=items["group"], **how  # type: ignore[arg-type]
     )  # fmt: skip
-    found = sorted(_numbers(table, _read_share(items, SIMULATED)), key=lambda one: one.metric not in _FIRST)
+    found = sorted(_numbers(table, _read_share(items, SIMULATED)), key=_place)
     found = [_with_notes(one, items, whole) for one in found]
     names = list(options) if options is not None else _options_of(outputs)
     readable, groups = readable_labels(names), whole["group"]
@@ -135,7 +135,11 @@ def simulated_numbers(
     given = giveaway_table(
         label=whole["target_label"], guess=whole[f"guess_{REASON}"], named=named, group=groups, **how  # type: ignore[arg-type]
     )  # fmt: skip
-    away = [_noted(one, "" if readable else _UNNAMED) for one in _numbers(given, _read_share(items, (REASON,)))]
+    away = [
+        _noted(one, "" if readable else _UNNAMED)
+        for one in _numbers(given, _read_share(items, (REASON,)))
+        if one.metric != "giveaway_rate"  # here leaked_share by another name
+    ]
     if readable:
         share = named_label_share(
             reason=whole["reason"], label=whole["target_label"], options=names, group=groups, confidence=confidence
@@ -151,6 +155,10 @@ def _numbers(table: pl.DataFrame, coverage: float) -> Iterator[SimulatedNumber]:
     for row in table.iter_rows(named=True):
         estimate = Estimate(**{name: row[name] for name in ESTIMATE_SCHEMA})
         yield SimulatedNumber(row["metric"], row["higher_is_better"], coverage, estimate)
+
+
+def _place(number: SimulatedNumber) -> int:
+    return _FIRST.index(number.metric) if number.metric in _FIRST else len(_FIRST)
 
 
 def _read_share(items: pl.DataFrame, conditions: Sequence[str]) -> float:
