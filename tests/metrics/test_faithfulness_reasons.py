@@ -72,3 +72,18 @@ def test_giveaway() -> None:
     assert "1 of 5 without a label of the model left out" in found["note"][0]
     bounded = fa.giveaway_table(label=["a"] * 5, guess=["a"] * 5)
     assert bounded["low"][0] == pytest.approx(0.5655, abs=1e-4)  # Wilson at 5 of 5
+
+
+def test_names_of_equally_frequent_labels_decide_nothing() -> None:
+    label, guess = ["a", "a", "b", "b", "c", "d"], ["a", "b", "b", "b", "b", "d"]
+    other = {"a": "z", "b": "y", "c": "x", "d": "w"}
+    renamed = [[other[one] for one in side] for side in (label, guess)]
+    tables = [fa.giveaway_table(label=own, guess=said, n_boot=200) for own, said in ((label, guess), renamed)]
+    rows = [table.filter(metric="giveaway_over_majority").row(0, named=True) for table in tables]
+    assert rows[0]["value"] == pytest.approx(4 / 6 - 2 / 6)
+    assert [rows[0][end] for end in ("low", "high")] == [rows[1][end] for end in ("low", "high")]
+    assert [row["note"].split(";")[0] for row in rows] == ["most frequent: 'a', 'b'", "most frequent: 'y', 'z'"]
+    (many,) = fa.giveaway_table(label=list("abcde"), guess=list("abcde"), ci=None)["note"].to_list()[1:]
+    assert many == "most frequent: 'a', 'b', 'c' and 2 more"
+    nobody = fa.giveaway_table(pl.DataFrame({"count": [None], "g": ["a"]}), label="count", guess="g", ci=None)
+    assert nobody["value"].is_nan().all()

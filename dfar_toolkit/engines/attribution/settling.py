@@ -148,11 +148,12 @@ def settled_path(batches: GradientBatches, count: int, reduction: str) -> list[S
 
     It has settled where the scores sum to \(f(x) - f(b)\) within 1 % of that, which alone can be right by luck, and for
     no token \(\sqrt{\sum_p (B_p - S_p)^2}\) over the panels is more than 2 % of the largest score. That is about the
-    error of Simpson's rule; that of Boole's is far smaller: of 352 inputs of eight random models one settled with a
-    score that is wrong by more than 1 % of the largest (1.4 %). Where it has not settled, as few panels are halved as
-    bring the roughness of the rest below four fifths of what may be; or, where only the sum is missed, those that miss
-    it, as the values at their ends say. Only new points are run, those of all inputs that go on together. With P points
-    of an input and T explained tokens the arithmetic grows with P T.
+    error of Simpson's rule; that of Boole's is far smaller: of 760 inputs of ten random models four settled with a
+    score that is wrong by more than 1 % of the largest (1.5 % at most). A change between two points that hardly
+    alters the sum is not seen. Where it has not settled, as few panels are halved as bring the roughness of the rest
+    below four fifths of what may be; or, where only the sum is missed, those that miss it, as the values at their ends
+    say. Only new points are run, those of all inputs that go on together. With P points of an input and T explained
+    tokens the arithmetic grows with P T.
 
     Args:
         batches: What runs points.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,8 @@ from dfar_toolkit.metrics.reasons.named_labels import Rule
 from dfar_toolkit.metrics.reasons.own_label import own_label_namings
 from dfar_toolkit.metrics.reasons.paired_reasons import column_values, pair_reasons
 from dfar_toolkit.metrics.reasons.present_means import estimate_present, mean_present
+
+_NAMED: Final = 3  # of labels that are equally frequent
 
 
 def named_label_share(
@@ -95,7 +98,8 @@ def giveaway_table(
 
     Returns:
         Rows ``metric, higher_is_better`` and Estimate's fields: giveaway_rate; giveaway_over_majority (less the share
-        of the label that the model gives most often, taken as given); giveaway_unnamed where ``named`` is given.
+        of the label that the model gives most often, taken as given; of several the mean of theirs, so that labels'
+        names decide nothing); giveaway_unnamed where ``named`` is given.
 
     Undefined:
         No item has a label of the model.
@@ -115,14 +119,15 @@ def giveaway_table(
     groups = group_series(name, frame, group, len(own))
     known = own.is_not_null().to_numpy()
     hit = np.where(known, (own == other).fill_null(False).to_numpy(), np.nan)
-    counts = own.drop_nulls().value_counts().sort(["count", own.name], descending=[True, False])
-    top = counts[own.name][0] if len(counts) else ""
-    over = hit - np.where(known, (own == top).fill_null(False).to_numpy(), np.nan)
+    counts = own.drop_nulls().alias("label").value_counts(name="times")
+    top = counts.filter(pl.col("times") == pl.col("times").max())["label"].sort().to_list()
+    always = own.is_in(top).fill_null(False).cast(pl.Float64).to_numpy() / max(1, len(top))
+    over = hit - np.where(known, always, np.nan)
     without = "without a label of the model"
     scores = [
         mean_present("giveaway_rate", "label got from the reason alone", hit, without=without),
         mean_present("giveaway_over_majority", "the same less always guessing the most frequent label", over,
-                     without=without, note=f"most frequent: {top!r}" if top else ""),
+                     without=without, note=_most_frequent(top)),
     ]  # fmt: skip
     if named is not None:
         names = column_values(name, frame, named, "named").cast(pl.Float64).fill_null(float("nan")).to_numpy()
@@ -133,3 +138,9 @@ def giveaway_table(
         found[0] = replace(estimate_share(scores[0], groups, confidence=confidence), name=found[0].name)
     beside = [{"metric": s.metric, "higher_is_better": higher_is_better(s.metric)} for s in scores]
     return estimates_frame(found, beside=beside)
+
+
+def _most_frequent(labels: Sequence[str]) -> str:
+    named = ", ".join(map(repr, labels[:_NAMED]))
+    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+    return f"most frequent: {named}{more}" if labels else ""
