@@ -140,9 +140,9 @@ def _print_statistics(
         family = table.height
         table = table.filter(pl.col("statistic").is_in(shown))
         if table.height < family:
-            say(
-                f"left out of this table: {family - table.height} rows of further statistics (--all, --pairs or --json)"
-            )
+            left = family - table.height
+            rows_of = "row" if left == 1 else "rows"
+            say(f"left out of this table: {left} {rows_of} of further statistics (--all, --pairs or --json)")
     beside = [c for c in ("question", by, "rater_a", "rater_b") if c and c in table.columns and _used(table[c])]
     extra = ["cross_check", "difference"] if cross_check else []
     rows = [

@@ -124,7 +124,8 @@ def build(
         for repair in each.repairs:
             say(f"note: {repair}")
         for lost in each.dropped:
-            say(f"dropped {lost.count} rows of {lost.file}: {lost.reason}")
+            unit = lost.unit.removesuffix("s") if lost.count == 1 else lost.unit
+            say(f"dropped {lost.count} {unit} of {lost.file}: {lost.reason}")
     built = build_items(tables, out, options=options, progress=lambda step: say(f"{step} ..."))
     rows = built.manifest["rows"]
     say(f"wrote {out}: {rows['items']} items, {rows['annotations']} annotations, {_people(built.manifest)}")
@@ -257,7 +258,9 @@ def _short(examples: tuple[str, ...]) -> str:
 
 def _people(manifest: dict[str, Any]) -> str:
     annotators = manifest["annotators"]
-    return f"{annotators['count']} annotators" if annotators["known"] else "unknown annotators"
+    if not annotators["known"]:
+        return "unknown annotators"
+    return f"{annotators['count']} annotator{'' if annotators['count'] == 1 else 's'}"
 
 
 def _stop_at(folder: Path, failed: list[str]) -> None:

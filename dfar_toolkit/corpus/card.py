@@ -31,7 +31,7 @@ from dfar_toolkit.corpus.front_matter import (
     split_front_matter,
     web_address,
 )
-from dfar_toolkit.corpus.prose import biases, limitations, prose, without_options
+from dfar_toolkit.corpus.prose import biases, left_out, limitations, prose, without_options
 from dfar_toolkit.corpus.templates import datacards_folder
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.markup import md_code, md_escape, md_fence, one_line
@@ -164,6 +164,7 @@ def _environment(folder: Path) -> jinja2.Environment:
         "bibtex": _bibtex,
         "link": _link,
         "count": _count,
+        "left_out": left_out,
         "quantity": _quantity,
         "number": _number,
         "percent": _percent,

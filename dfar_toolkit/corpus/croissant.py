@@ -11,7 +11,7 @@ import polars as pl
 from dfar_toolkit.corpus.features import dataset_features
 from dfar_toolkit.corpus.front_matter import Manifest, class_labels, web_address
 from dfar_toolkit.corpus.licences import spdx
-from dfar_toolkit.corpus.prose import biases, limitations, prose, without_options
+from dfar_toolkit.corpus.prose import biases, left_out, limitations, prose, without_options
 from dfar_toolkit.errors import TableError
 from dfar_toolkit.markup import one_line
 
@@ -182,7 +182,7 @@ def _question(question: Manifest) -> str:
 
 def _changes(sources: Sequence[Manifest]) -> list[str]:
     dropped = [
-        f"{one_line(d['file'])}: {d['count']} rows left out, because {one_line(d['reason'])}"
+        f"{one_line(d['file'])}: {left_out(d)} left out, because {one_line(d['reason'])}"
         for source in sources
         for d in source["dropped"]
     ]

@@ -49,8 +49,9 @@ def front_matter(manifest: Manifest, *, schemas: Mapping[str, pl.Schema]) -> dic
     sources: Sequence[Manifest] = manifest["sources"]
     languages = list(dict.fromkeys(str(code) for s in sources for code in s["languages"]))
     licences = list(dict.fromkeys(hub_licence(str(s["licence"])) for s in sources))
-    head: dict[str, object] = {"pretty_name": one_line(manifest["title"]), "language": languages}
+    head: dict[str, object] = {"pretty_name": one_line(manifest["title"])}
     if languages:
+        head["language"] = languages
         head["multilinguality"] = ["multilingual" if len(languages) > 1 else "monolingual"]
     head["license"] = licences[0] if len(licences) == 1 else licences
     own_terms = [s for s in sources if hub_licence(str(s["licence"])) == "other"]

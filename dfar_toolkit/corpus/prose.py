@@ -114,15 +114,27 @@ def limitations(manifest: Mapping[str, Any], *, found: Collection[str] | None = 
     else:
         said += [f"The audit found {name}, accepted by the makers." for name in audit["accepted"] if name in found]
     lost = [
-        f"{source['name']}: {d['count']} rows of {d['file']} were left out, because {d['reason']}."
+        f"{source['name']}: {left_out(d)} of {d['file']} {'was' if d['count'] == 1 else 'were'} left out, because "
+        f"{d['reason']}."
         for source in manifest["sources"]
         for d in source["dropped"]
     ]
-    said += _first(lost, "Further rows were left out; the manifest lists them.")
+    said += _first(lost, "More was left out; the manifest lists it.")
     modelled = [q for q, m in manifest.get("labels", {}).items() if m not in ("majority", "mean", "soft")]
     return said + [
         f"The labels of {question} are what a model of the annotators makes of them." for question in modelled
     ]
+
+
+def left_out(dropped: Mapping[str, Any]) -> str:
+    """How many of what an entry of ``dropped`` in the manifest counts; rows where it does not say.
+
+    Example:
+        >>> left_out({"count": 1}), left_out({"count": 1200, "unit": "ratings"})
+        ('1 row', '1,200 ratings')
+    """
+    unit, count = str(dropped.get("unit", "rows")), dropped["count"]
+    return f"{count:,} {unit.removesuffix('s') if count == 1 else unit}"
 
 
 def _first(sentences: list[str], further: str) -> list[str]:

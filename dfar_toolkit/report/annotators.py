@@ -77,6 +77,8 @@ def _drawn(rows: Sequence[Mapping[str, object]]) -> str:
     shown = min(able, MOST_ANNOTATORS)
     if shown == len(rows):
         return ""
+    if not able:
+        return "No annotator is drawn: all of them share too few items with others; the table has them."
     few = f"; {len(rows) - able:,} share too few items with others" if able < len(rows) else ""
     return f"The picture shows the {shown:,} of {len(rows):,} annotators who agree least{few}; the table has all."
 

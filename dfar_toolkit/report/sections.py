@@ -59,7 +59,8 @@ def _findings(data: ReportData) -> Section:
         return Section("findings", "Audit", (), ())
     ranked = sorted(data.findings, key=severity_rank)
     found = [r for r in ranked if r.get("count")]
-    clean = [r for r in ranked if not r.get("count")]
+    clean = [r for r in ranked if not r.get("count") and r.get("total") != 0]
+    blind = [r for r in ranked if not r.get("count") and r.get("total") == 0]  # such as times that nobody gave
     rows = tuple(
         (
             str(r.get("finding", "")), str(r.get("severity", "")), count_text(r.get("count")),
@@ -70,8 +71,10 @@ def _findings(data: ReportData) -> Section:
     shown = Table("Found", ("finding", "severity", "count", "of", "note", "examples"), rows, frozenset({2, 3}))
     looked = tuple((str(r.get("finding", "")), str(r.get("severity", "")), count_text(r.get("total"))) for r in clean)
     absent = Table("Looked for and not found", ("finding", "severity", "of"), looked, frozenset({2}), folded=True)
+    none = tuple((str(r.get("finding", "")), str(r.get("severity", ""))) for r in blind)
+    unseen = Table("Nothing to look at", ("finding", "severity"), none, folded=True)
     text = f"{_number_of(len(data.findings), 'check')}, {len(found)} with findings."
-    return Section("findings", "Audit", (text,), tuple(t for t in (shown, absent) if t.rows))
+    return Section("findings", "Audit", (text,), tuple(t for t in (shown, absent, unseen) if t.rows))
 
 
 def _examples(examples: object) -> str:

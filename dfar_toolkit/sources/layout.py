@@ -65,12 +65,13 @@ class RawFile:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Input rows that are not in the output, and why."""
+    """What was read and is not in the output, and why; ``unit`` says what was counted where it is not rows."""
 
     file: str
     reason: str
     count: int
     examples: tuple[str, ...] = ()
+    unit: str = "rows"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Mapping:
     licence: str = "unknown"
     homepage: str = ""
     citation: str = ""
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] = ()
     layout: Layout = "long"
     files: dict[str, str] = field(default_factory=dict)
     separator: str | None = None

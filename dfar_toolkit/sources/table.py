@@ -34,6 +34,7 @@ from dfar_toolkit.sources.layout import (
     raw_file,
 )
 from dfar_toolkit.sources.mapping import ANNOTATOR, Mapping, source_path
+from dfar_toolkit.sources.spellings import how_to_name
 from dfar_toolkit.tables import UNKNOWN_ANNOTATOR, conform
 from dfar_toolkit.tabular import quoted, read_table
 
@@ -76,6 +77,7 @@ def read(raw: Path, *, mapping: Mapping) -> SourceTables:
     _check_same(rows, mapping)
     ratings = _ratings(rows, mapping)
     ratings.repairs.extend(note for _, _, notes in parts for note in notes)
+    ratings.repairs.extend(_without_key(rows, mapping))
     annotations = _annotations(ratings.kept, mapping)
     raters = annotations.select("annotator_id").unique(maintain_order=True)
     if mapping.raters_file is not None:
@@ -187,14 +189,15 @@ def _stacked(rows: pl.DataFrame, raters: list[str]) -> pl.DataFrame:
 
 def _with_ids(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """Rows with ``item_id``; refused where a split or a key is empty, or a wide table has a key twice."""
-    for name in ("split", "key"):
-        if name in rows.columns:
-            empty = rows.filter(_is_empty(name))
-            if empty.height:
-                places = empty.select(pl.format("{} row {}", "file", pl.col(_ROW) + 1)).to_series()
-                at = quoted(places.unique(maintain_order=True), most=3)
-                column = mapping.split if name == "split" else mapping.id
-                raise SourceError(f"{mapping.name}: the column {quoted([column])} is empty in {at} (after the header).")
+    named = [name for name in ("split", "key") if name in rows.columns]
+    rows = rows.with_columns(pl.col(named).str.strip_chars())  # as labels and annotators are: "7 " is item "7"
+    for name in named:
+        empty = rows.filter(_is_empty(name))
+        if empty.height:
+            places = empty.select(pl.format("{} row {}", "file", pl.col(_ROW) + 1)).to_series()
+            at = quoted(places.unique(maintain_order=True), most=3)
+            column = mapping.split if name == "split" else mapping.id
+            raise SourceError(f"{mapping.name}: the column {quoted([column])} is empty in {at} (after the header).")
     if "key" not in rows.columns:
         number = pl.struct("file", _ROW).rank("dense").over("split") - 1
         rows = rows.with_columns(number.cast(pl.String).str.zfill(5).alias("key"))
@@ -208,6 +211,20 @@ def _with_ids(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
                 f"{mapping.name}: wanted one row per id in a wide table; {twice.height} stand twice ({ids})."
             )
     return rows
+
+
+def _without_key(rows: pl.DataFrame, mapping: Mapping) -> list[str]:
+    """That every row became an item, where several people seem to have judged the same text in rows of their own."""
+    if mapping.layout != "long" or mapping.id is not None or mapping.annotator is None:
+        return []
+    per_text = rows.group_by(_STATEMENT).agg(n=pl.len(), people=pl.col("annotator").n_unique())
+    shared = per_text.filter((pl.col("n") > 1) & (pl.col("people") > 1))
+    if not shared.height:
+        return []
+    return [
+        f"no column id: each row is an item of its own, though {shared.height} statements stand in rows of several "
+        "annotators; if these judged the same item, give the column with its name: --column id=COLUMN"
+    ]
 
 
 def _is_empty(name: str) -> pl.Expr:
@@ -244,11 +261,12 @@ def _ratings(rows: pl.DataFrame, mapping: Mapping) -> _Ratings:
     absent = [name for name in ("annotator", "reason", "at") if name not in rows.columns]
     rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in absent)
     dropped, repairs = [], []
+    unit = "ratings" if mapping.layout == "wide" else "rows"  # a row of a wide table holds the ratings of several
     for why, has_reason in (("the label is empty, a reason is given", True), ("label and reason are empty", False)):
         empty = rows.filter(_is_empty("label") & (_is_empty("reason") != has_reason))
         for file in empty["file"].unique(maintain_order=True):
             here = empty.filter(pl.col("file") == file)
-            dropped.append(Dropped(file, why, here.height, examples(here["item_id"])))
+            dropped.append(Dropped(file, why, here.height, examples(here["item_id"]), unit))
     rows = rows.filter(~_is_empty("label"))
     nameless = rows.filter(_is_empty("annotator")).height
     if nameless and mapping.annotator is not None:
@@ -260,7 +278,8 @@ def _ratings(rows: pl.DataFrame, mapping: Mapping) -> _Ratings:
         none = rows.filter(values.str.replace_all(",", "").str.strip_chars() == "")
         for file in none["file"].unique(maintain_order=True):
             here = none.filter(pl.col("file") == file)
-            dropped.append(Dropped(file, "the label has commas and no value", here.height, examples(here["item_id"])))
+            why = "the label has commas and no value"
+            dropped.append(Dropped(file, why, here.height, examples(here["item_id"]), unit))
         rows = rows.join(none.select("rating_id"), on="rating_id", how="anti", maintain_order="left")
         rows = rows.with_columns(values.str.split(",").alias("label")).explode("label").filter(~_is_empty("label"))
         rows = rows.with_columns(values)
@@ -292,7 +311,8 @@ def _named(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
         counts = unknown["label"].value_counts(sort=True).sort("count", "label", descending=[True, False])
         found = ", ".join(f"{quoted([label])} ({count} x)" for label, count in counts.head(8).rows())
         more = f" and {counts.height - 8} more" if counts.height > 8 else ""
-        raise SourceError(f"{mapping.name}: the label: wanted {wanted}; found {found}{more}.")
+        mend = "" if mapping.kind in ("interval", "ratio") else how_to_name(counts["label"], _options(mapping))
+        raise SourceError(f"{mapping.name}: the label: wanted {wanted}; found {found}{more}.{mend}")
     return rows
 
 

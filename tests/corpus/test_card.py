@@ -233,6 +233,18 @@ def test_the_head_names_licences_languages_and_sizes() -> None:
     assert size_category(1000) == "1K<n<10K"
 
 
+def test_a_card_claims_no_language_and_counts_what_was_left_out() -> None:
+    facts = sample.manifest()
+    facts["sources"][0]["languages"] = []
+    facts["sources"][0]["dropped"][0] |= {"count": 1, "unit": "ratings"}
+    text = card(facts)
+    head, _ = split_front_matter(text)
+    assert not {"language", "multilinguality"} & set(head)
+    assert "**Languages:** not said by the source" in text
+    assert "1 rating left out, because no statement" in text
+    assert "1 rating of demo.csv was left out" in text
+
+
 HOSTILE = (
     "x | y\n\n---\n# big <script>alert(1)</script> ![i](http://e.org/p) <!-- dfar:end summary --> ``` {{ 7*7 }} *b*"
 )

@@ -30,6 +30,16 @@ def test_findings_that_were_looked_for_and_not_found_are_listed() -> None:
     assert absent.rows == (("label.range", "fail", "500"),)
 
 
+def test_what_could_not_be_looked_for_is_not_called_clean() -> None:
+    blind = {"finding": "annotators.fast", "severity": "warn", "count": 0, "total": 0, "examples": []}
+    seen = {**blind, "finding": "text.bom", "total": 8}
+    (audit,) = sections(ReportData(title="t", findings=[blind, seen]))
+    assert [(table.caption, table.rows) for table in audit.tables] == [
+        ("Looked for and not found", (("text.bom", "warn", "8"),)),
+        ("Nothing to look at", (("annotators.fast", "warn"),)),
+    ]
+
+
 def test_every_interval_says_what_it_is_over() -> None:
     scores = next(s for s in sections(example()) if s.key == "scores")
     assert scores.text[0].startswith("Intervals of 95 %;")

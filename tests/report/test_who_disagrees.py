@@ -47,6 +47,13 @@ def test_a_square_needs_three_annotators_and_shows_each_pair_on_both_sides() -> 
     assert pairs_plot([{**p, "value": NAN} for p in pairs]) is None
 
 
+def test_where_nobody_can_be_drawn_no_picture_is_promised() -> None:
+    few = [person(name, 0.5, note="too little overlap: 3 items shared with others, 10 wanted") for name in "ab"]
+    (section,) = [s for s in sections(ReportData(title="t", annotators=few)) if s.key == "annotators"]
+    assert any(text.startswith("No annotator is drawn") for text in section.text)
+    assert not any("The picture shows" in text for text in section.text)
+
+
 def test_section_names_the_question_and_leaves_out_empty_columns() -> None:
     data = ReportData("", annotators=[person("a1", 0.5)], disagreement=[{"disagreement": "none", "items": 3}])
     section = next(s for s in sections(data) if s.key == "annotators")

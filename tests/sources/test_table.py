@@ -181,7 +181,10 @@ def test_raters_file(tmp_path: Path) -> None:
 def test_unknown_values_are_listed_with_their_counts(tmp_path: Path) -> None:
     raw = _raw(tmp_path, "statement,y\n" + "a,maybe\n" * 3 + "b,Yes\nc,yes\n")
     message = _refused(raw, Mapping(name="s", label="y", options=("no", "yes")))
-    assert message == 's: the label: wanted one of "no", "yes"; found "maybe" (3 x), "Yes" (1 x).'
+    assert message == (
+        's: the label: wanted one of "no", "yes"; found "maybe" (3 x), "Yes" (1 x). If these are spellings of the '
+        "same, say so: --column labels=Yes:yes (labels in a mapping)."
+    )
     assert "wanted options (give them in order: --column options=no,yes, or in the mapping); found" in _refused(
         raw, Mapping(name="s", label="y")
     )
@@ -252,3 +255,33 @@ def test_a_pattern_does_not_take_columns_that_mean_something_else(tmp_path: Path
     tables = read_source("table", raw, mapping=Mapping(name="s", options=("ok", "bad"), **columns))
     assert tables.annotations["annotator_id"].to_list() == ["s:anna", "s:ben"]
     assert tables.annotations["reason"].to_list() == ["a lie", None]
+
+
+def test_spaces_around_ids_and_splits_make_no_further_items(tmp_path: Path) -> None:
+    raw = _raw(tmp_path, "id,split,statement,who,y\n7,train,I ran.,a,no\n7 ,train ,I ran.,b,no\n")
+    mapping = Mapping(name="s", id="id", split="split", annotator="who", label="y", options=("no", "yes"))
+    tables = table.read(raw, mapping=mapping)
+    assert tables.items["item_id"].to_list() == ["s:train:7"]
+    assert tables.annotations.height == 2
+    nameless = table.read(raw, mapping=replace(mapping, id=None, annotator=None))
+    assert nameless.items["item_id"].to_list() == ["s:train:00000", "s:train:00001"]
+
+
+def test_rows_that_look_like_ratings_of_one_item_are_said(tmp_path: Path) -> None:
+    raw = _raw(tmp_path, "statement,who,y\nI ran.,a,no\nI ran.,b,no\nI sat.,a,no\n")
+    mapping = Mapping(name="s", annotator="who", label="y", options=("no", "yes"))
+    notes = table.read(raw, mapping=mapping).repairs
+    assert [note[:70] for note in notes] == ["no column id: each row is an item of its own, though 1 statements stan"]
+    same_person = _raw(tmp_path, "statement,who,y\nI ran.,a,no\nI ran.,a,no\n", "b.csv")
+    assert table.read(same_person, mapping=mapping).repairs == ()
+
+
+def test_empty_cells_of_a_wide_table_are_ratings_and_not_rows(tmp_path: Path) -> None:
+    raw = _raw(tmp_path, "id,statement,y_a,y_b\n1,I ran.,no,\n2,I sat.,no,no\n")
+    mapping = Mapping(name="s", layout="wide", id="id", wide_label="y_{annotator}", options=("no", "yes"))
+    assert [(d.count, d.unit) for d in table.read(raw, mapping=mapping).dropped] == [(1, "ratings")]
+
+
+def test_nobody_said_which_language(tmp_path: Path) -> None:
+    raw = _raw(tmp_path, "statement,y\nIch log.,no\n")
+    assert table.read(raw, mapping=Mapping(name="s", label="y", options=("no", "yes"))).info.languages == ()

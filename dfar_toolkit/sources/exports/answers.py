@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from dfar_toolkit.errors import SourceError
+from dfar_toolkit.sources.exports.answer_options import NUMBER, check_values, kind_of, options_of
 from dfar_toolkit.sources.exports.settings import ExportSettings
 from dfar_toolkit.sources.layout import (
     Dropped,
@@ -23,10 +24,10 @@ from dfar_toolkit.sources.layout import (
     json_text,
     raw_file,
 )
+from dfar_toolkit.sources.spellings import spelt_alike
 from dfar_toolkit.tables import UNKNOWN_ANNOTATOR, conform
 from dfar_toolkit.tabular import quoted
 
-_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
 _EVIDENCE: Final = pl.List(pl.Struct({"field": pl.String(), "start": pl.Int64(), "end": pl.Int64(), "set": pl.Int64()}))
 
 
@@ -59,17 +60,23 @@ class Collected:
     items: dict[str, Item] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     files: list[RawFile] = field(default_factory=list)
-    lost: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    lost: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     raters: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def read(self, path: Path, rows: int, *, name: str = "") -> None:
-        """Note a file that was read, under another name where its own one names a person."""
-        self.files.append(replace(raw_file(path, rows=rows), name=name or path.name))
+        """Note a file that was read, under another name where its own one names a person; a copy is said."""
+        read = replace(raw_file(path, rows=rows), name=name or path.name)
+        twin = next((file.name for file in self.files if rows and file.sha256 == read.sha256), None)
+        if twin is not None:
+            self.said.append(
+                f"{read.name} holds the same bytes as {twin} and is counted beside it; if it is a copy, take it away"
+            )
+        self.files.append(read)
 
-    def drop(self, file: str, why: str, key: str) -> None:
-        """Count something that is left out."""
-        self.lost.setdefault((file, why), []).append(key)
+    def drop(self, file: str, why: str, key: str, *, unit: str = "rows") -> None:
+        """Count something that is left out; ``unit`` says in the plural what it is."""
+        self.lost.setdefault((file, why, unit), []).append(key)
 
     def add(self, key: str, item: Item, path: Path, *, name: str = "") -> bool:
         """Put an item there; False, and counted under the file's name, where its statement is empty.
@@ -124,6 +131,12 @@ def item_of(data: Mapping[str, object], statement: str, settings: ExportSettings
                 f"{where}: item {quoted([key])}: wanted a text in {quoted([name])}; found a nested value."
             )
         texts.append(readable(text_of(value), f"{where}: item {quoted([key])}"))
+    if not settings.split_field and settings.split != "train" and settings.split in data:
+        field_name = quoted([settings.split])
+        raise SourceError(
+            f"{where}: the setting split={settings.split} puts every item into one split of that name, but "
+            f"{field_name} is a field of the data; if it names the splits, give split_field={settings.split}."
+        )
     split = text_of(data.get(settings.split_field)).strip() if settings.split_field else settings.split
     if not re.fullmatch(r"\w+(\.\w+)*", split):
         raise SourceError(f"{where}: item {quoted([key])}: wanted the name of a split; found {quoted([split])}.")
@@ -174,9 +187,9 @@ def tables_of(
         raise SourceError(f"{name}: found no item in {quoted(file.name for file in found.files)}.")
     answers = [_trimmed(answer, found, name) for answer in found.answers]
     answers = [answer for answer in answers if answer.values]
-    kind = settings.kind or _kind(answers, options or settings.options, several)
-    named, listed = _options(answers, settings, options, kind)
-    _check(answers, named, kind, name)
+    kind = settings.kind or kind_of(answers, options or settings.options, several)
+    named, listed = options_of(answers, settings, options, kind)
+    check_values(answers, named, kind, name)
     annotations = _annotations(name, question, kind, named, listed, answers, found)
     raters = annotations.select("annotator_id").unique(maintain_order=True).sort("annotator_id")
     facts = [{"annotator_id": f"{name}:{who}", **rest} for who, rest in found.raters.items()]
@@ -185,7 +198,12 @@ def tables_of(
     said = [f"{value} = {option}" for value, option in named.items() if value != option]
     mapped = [f"Published values of {question}: {', '.join(said)}."] if said else []
     if kind not in ("interval", "ratio") and not (settings.options or settings.labels or options):
-        mapped.append(f"The options of {question} are those that were chosen at least once.")
+        chosen = {value for answer in answers for value in answer.values}
+        steps = "the whole numbers from the lowest to the highest that was chosen, at least from 1"
+        among = "those that were chosen at least once" if set(listed) <= chosen else steps
+        mapped.append(f"The options of {question} are {among}.")
+    if (alike := spelt_alike(listed)) and not settings.options:
+        found.said.append(f"{question}: {alike}")
     wording = {"question": [question], "kind": [kind], "wording": [settings.wording]}
     listing = pl.Series("options", [listed], dtype=pl.List(pl.String))
     return SourceTables(
@@ -202,7 +220,9 @@ def tables_of(
         annotations=annotations,
         raters=conform(raters, "raters", where=name),
         files=tuple(found.files),
-        dropped=tuple(Dropped(file, why, len(keys), examples(keys)) for (file, why), keys in found.lost.items()),
+        dropped=tuple(
+            Dropped(file, why, len(keys), examples(keys), unit) for (file, why, unit), keys in found.lost.items()
+        ),
         repairs=tuple(found.said),
     )
 
@@ -214,54 +234,8 @@ def _trimmed(answer: Answer, found: Collected, name: str) -> Answer:
         readable(text, f"{name}: item {quoted([answer.key])}")
     if not values:
         why = "no answer is given, a reason is" if (answer.reason or "").strip() else "no answer is given"
-        found.drop(found.files[0].name if len(found.files) == 1 else name, why, answer.key)
+        found.drop(found.files[0].name if len(found.files) == 1 else name, why, answer.key, unit="answers")
     return answer._replace(values=values)
-
-
-def _kind(answers: Sequence[Answer], options: Sequence[str], several: bool) -> str:
-    if several or any(len(answer.values) > 1 for answer in answers):
-        return "set"
-    values = set(options) or {value for answer in answers for value in answer.values}
-    if len(values) > 2 and all(_NUMBER.fullmatch(value) for value in values):
-        return "ordinal" if all(float(value).is_integer() for value in values) else "interval"
-    return "nominal"
-
-
-def _options(
-    answers: Sequence[Answer], settings: ExportSettings, declared: Sequence[str], kind: str
-) -> tuple[dict[str, str], list[str]]:
-    """Published value -> option, and the options in order; neither for a scale without steps."""
-    if kind in ("interval", "ratio"):
-        return {}, []
-    listed = list(settings.options or dict.fromkeys(settings.labels.values()) or declared)
-    if not listed:
-        seen = {value for answer in answers for value in answer.values}
-        if seen and all(re.fullmatch(r"[+-]?\d{1,3}", value) for value in seen):
-            low, high = min(map(int, seen)), max(map(int, seen))
-            listed = [str(step) for step in range(min(low, 1) if kind == "ordinal" else low, high + 1)]
-            listed = listed if kind == "ordinal" else sorted(seen, key=int)
-        else:
-            listed = sorted(seen)
-    return {**{option: option for option in listed}, **settings.labels}, listed
-
-
-def _check(answers: Sequence[Answer], named: Mapping[str, str], kind: str, name: str) -> None:
-    if kind in ("interval", "ratio"):
-        strange = Counter(v for answer in answers for v in answer.values if not _NUMBER.fullmatch(v))
-        wanted = "numbers"
-    else:
-        strange = Counter(v for answer in answers for v in answer.values if v not in named)
-        wanted = f"one of {quoted(named)}"
-    if strange:
-        shown = ", ".join(f"{quoted([value])} ({n} x)" for value, n in strange.most_common(8))
-        more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
-        raise SourceError(f"{name}: the answers: wanted {wanted}; found {shown}{more}.")
-    twice = [answer for answer in answers if kind != "set" and len(answer.values) > 1]
-    if twice:
-        raise SourceError(
-            f"{name}: wanted one answer per person; {len(twice)} answers hold several, e.g. item "
-            f"{quoted([twice[0].key])}: {quoted(twice[0].values)}. Is it a question of kind set?"
-        )
 
 
 def _annotations(
@@ -273,7 +247,7 @@ def _annotations(
     answers: Sequence[Answer],
     found: Collected,
 ) -> pl.DataFrame:
-    numeric = all(_NUMBER.fullmatch(option) for option in listed)
+    numeric = all(NUMBER.fullmatch(option) for option in listed)
     numbers = {option: float(option) if numeric else float(k) for k, option in enumerate(listed, start=1)}
     groups: dict[tuple[str, str], list[Answer]] = {}
     for answer in answers:

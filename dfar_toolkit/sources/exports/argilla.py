@@ -231,7 +231,7 @@ def _answers(
         else:
             people[response.user][response.question] = response.value
     for status in left.values():
-        found.drop(path.name, f"the response was not submitted ({status})", key)
+        found.drop(path.name, f"the response was not submitted ({status})", key, unit="answers")
     answers = []
     for user, values in people.items():
         if not values:
@@ -242,7 +242,7 @@ def _answers(
             names.append(text_of(mark.get("label")))
             place = placed(texts, mark.get("start"), mark.get("end"), mark.get("text"))
             if place is None:
-                found.drop(path.name, OUTSIDE, key)
+                found.drop(path.name, OUTSIDE, key, unit="marks")
             else:
                 marks.append(place[:3])
         value = names if question is None else [text_of(entry) for entry in _list(values.get(question))]

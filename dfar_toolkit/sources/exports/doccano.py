@@ -63,6 +63,8 @@ def read(raw: Path, *, set_name: str = "", settings: ExportSettings | None = Non
     if not lines:
         raise SourceError(f"{raw}: wanted lines with a text and labels; found none.")
     where, rows = str(raw), [record for _, record in lines]
+    if any("answer" in record and "_input_hash" in record for record in rows):
+        raise SourceError(f"{raw}: wanted lines of doccano; these are of Prodigy (answer, _input_hash): build prodigy.")
     names = list(dict.fromkeys(name for record in rows for name in record))
     marked = [name for name in names if any(_marks(record.get(name)) for record in rows)]
     listed = [name for name in names if any(isinstance(r.get(name), list) and _names(r[name]) for r in rows)]
@@ -108,13 +110,16 @@ def read(raw: Path, *, set_name: str = "", settings: ExportSettings | None = Non
             labels.append(name)
             place = placed(places, start, end)
             if place is None:
-                found.drop(shown.get(path, path.name), OUTSIDE, key)
+                found.drop(shown.get(path, path.name), OUTSIDE, key, unit="marks")
             else:
                 marks.append(place[:3])
         values = labels if question is None else _names(record.get(question))
         why = "\n".join(_names(record.get(reason))) if reason else ""
         who = text_of(record.get(person)) if person else "" if path.stem == _SHARED else path.stem
         found.answers.append(Answer(key, who, tuple(values), why or None, None if evidence is None else tuple(marks)))
+    remarks = sum(bool(_names(record.get("Comments"))) for record in rows)
+    if remarks and reason != "Comments":
+        found.said.append(f"{remarks} lines hold Comments, which are not read; where they are reasons: reason=Comments")
     if people:
         n = f"{len(people)} file{'s' if len(people) > 1 else ''}"
         found.said.append(f"no line names the annotator: the names of {n} do, which are listed by number")

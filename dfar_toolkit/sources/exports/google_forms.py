@@ -93,7 +93,7 @@ def read(raw: Path, *, set_name: str = "", settings: ExportSettings | None = Non
     known = {time, person, *asked.raters}
     for header, column in zip(headers, columns, strict=True):
         if header not in known and not any(cell.strip() for cell in column):
-            found.drop(path.name, "nobody filled in the column", header)
+            found.drop(path.name, "nobody filled in the column", header, unit="columns")
     pairs = _pairs(headers, columns, known, asked, path)
     texts = _statements([headers[k] for k, _ in pairs], asked)
     when = columns[headers.index(time)] if time else [""] * n_rows

@@ -172,7 +172,7 @@ def _answer(
     found: Collected,
 ) -> None:
     if annotation.get("was_cancelled"):
-        found.drop(path.name, "skipped by the annotator (was_cancelled)", key)
+        found.drop(path.name, "skipped by the annotator (was_cancelled)", key, unit="answers")
         return
     results: _Results = {}
     for result in _listed(annotation, "result"):
@@ -186,7 +186,7 @@ def _answer(
         place = placed(texts, value.get("start"), value.get("end"), value.get("text"))
         names += [text_of(name) for name in _list_of(value.get(text_of(result.get("type"))))]
         if place is None:
-            found.drop(path.name, OUTSIDE, key)
+            found.drop(path.name, OUTSIDE, key, unit="marks")
             continue
         marks.append(place[:3])
         if place[3] and f"{path.name}: {UTF16}" not in found.said:
@@ -231,6 +231,10 @@ def _person(who: object) -> str:
 
 def _from_min(record: Record, asked: ExportSettings, path: Path) -> Record:
     """A row of JSON-MIN in the form of the full export; one that does not name its annotator is refused."""
+    if "fields" in record and "responses" in record:
+        raise SourceError(
+            f"{path}: wanted annotations in every task; this is of Argilla (fields, responses): build argilla."
+        )
     if "annotator" not in record:
         raise SourceError(
             f"{path}: wanted annotations in every task; found {quoted(record)}. This looks like JSON-MIN, which does "

@@ -116,7 +116,7 @@ def read(raw: Path, *, set_name: str = "", settings: ExportSettings | None = Non
                 names.append(text_of(mark.get("annotation", mark.get("name", mark.get("label")))))
                 place = placed(places, mark.get("start"), mark.get("end"), mark.get("span", mark.get("text")))
                 if place is None:
-                    found.drop(row.path.name, OUTSIDE, row.key)
+                    found.drop(row.path.name, OUTSIDE, row.key, unit="marks")
                 else:
                     marks.append(place[:3])
         values = names if question is None else _options(row.labels.get(question, {}))

@@ -159,7 +159,7 @@ def _marks(
         place = placed(texts, start, end, span.get("text"))
         names.append(text_of(span.get("label")))
         if place is None:
-            found.drop(path.name, OUTSIDE, key)
+            found.drop(path.name, OUTSIDE, key, unit="marks")
         else:
             marks.append(place[:3])
     return marks, names

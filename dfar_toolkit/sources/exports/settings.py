@@ -32,7 +32,7 @@ class ExportSettings:
     name: str = ""
     title: str = ""
     licence: str = "unknown"
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] = ()
     statement: str | None = None
     context: tuple[str, ...] = ()
     id: str | None = None

@@ -131,3 +131,17 @@ def test_settings_that_contradict_themselves() -> None:
         ExportSettings(options=("a", "a"))
     with pytest.raises(SourceError, match='"c" is none of the options'):
         ExportSettings(options=("a",), labels={"1": "c"})
+
+
+def test_lines_of_prodigy_are_refused_by_name(tmp_path: Path) -> None:
+    raw = _write(tmp_path, "a.jsonl", {"text": TEXT, "accept": ["bad"], "answer": "accept", "_input_hash": 7})
+    with pytest.raises(SourceError, match="Prodigy"):
+        doccano.read(raw)
+
+
+def test_comments_that_are_not_read_are_counted(tmp_path: Path) -> None:
+    raw = _write(tmp_path, "a.jsonl", {"id": 3, "text": TEXT, "label": ["bad"], "Comments": ["Not theirs."]})
+    assert doccano.read(raw).repairs[0].startswith("1 lines hold Comments, which are not read")
+    tables = doccano.read(raw, settings=ExportSettings(reason="Comments"))
+    assert tables.annotations["reason"].to_list() == ["Not theirs."]
+    assert not any("Comments" in note for note in tables.repairs)

@@ -224,3 +224,47 @@ def test_an_empty_statement_and_an_answer_without_a_choice_are_counted(tmp_path:
         ("no answer is given, a reason is", 1),
     }
     assert tables.items["item_id"].to_list() == ["label_studio:train:2"]
+
+
+def test_a_split_that_is_a_field_is_asked_about(tmp_path: Path) -> None:
+    raw = _write(tmp_path, [_task(1, "I lied.", _by(4, _choice("bad")), part="test")])
+    with pytest.raises(SourceError, match="give split_field=part"):
+        label_studio.read(raw, settings=ExportSettings(split="part"))
+    assert label_studio.read(raw, settings=ExportSettings(split_field="part")).items["split"].to_list() == ["test"]
+    assert label_studio.read(raw, settings=ExportSettings(split="dev")).items["split"].to_list() == ["dev"]
+
+
+def test_the_same_file_twice_is_said(tmp_path: Path) -> None:
+    _write(tmp_path, TASKS, "a.json")
+    _write(tmp_path, TASKS, "b.json")
+    tables = label_studio.read(tmp_path)
+    assert tables.repairs[0].startswith("b.json holds the same bytes as a.json")
+
+
+def test_options_that_differ_in_spelling_are_said_and_can_be_joined(tmp_path: Path) -> None:
+    tasks = [_task(k, f"I lied {k}.", _by(4, _choice(label))) for k, label in enumerate(("Bad", "bad", "good"))]
+    raw = _write(tmp_path, tasks)
+    apart = label_studio.read(raw)
+    assert apart.questions["options"][0].to_list() == ["Bad", "bad", "good"]
+    assert apart.repairs[0].startswith('label: "Bad", "bad" differ only in spelling')
+    with pytest.raises(SourceError, match="--column labels=Bad:bad"):
+        label_studio.read(raw, settings=ExportSettings(options=("bad", "good")))
+    joined = label_studio.read(raw, settings=ExportSettings(options=("bad", "good"), labels={"Bad": "bad"}))
+    assert (joined.annotations["value"].to_list(), joined.repairs) == (["bad", "bad", "good"], ())
+
+
+def test_stars_that_nobody_gave_are_not_called_chosen(tmp_path: Path) -> None:
+    def stars(n: int) -> dict[str, Any]:
+        return {"from_name": "stars", "to_name": "t", "type": "rating", "value": {"rating": n}}
+
+    tasks = [_task(k, f"I lied {k}.", _by(4, stars(n))) for k, n in enumerate((2, 4, 5))]
+    tables = label_studio.read(_write(tmp_path, tasks))
+    assert tables.questions["options"][0].to_list() == ["1", "2", "3", "4", "5"]
+    assert "whole numbers" in tables.info.notes[-1]
+    assert "at least once" not in tables.info.notes[-1]
+
+
+def test_an_export_of_argilla_is_named(tmp_path: Path) -> None:
+    raw = _write(tmp_path, [{"id": "a", "fields": {"text": "I lied."}, "responses": {}}])
+    with pytest.raises(SourceError, match="Argilla"):
+        label_studio.read(raw)
