@@ -116,6 +116,9 @@ def test_probabilities_stand_in_for_labels_only_where_a_run_has_none() -> None:
     assert join_outputs(turned, ITEMS).frame["label_pred"].to_list()[:3] == ["u", None, "e"]
     labelled = make_outputs({"i0": "e", "i1": None, "i2": None}, label_probs=probs)
     assert join_outputs(labelled, ITEMS).frame["label_pred"].to_list()[:3] == ["e", None, None]
+    unread = make_outputs(names, label_probs=probs, raw=["I cannot say.", None, "No."])  # texts without a label
+    assert join_outputs(unread, ITEMS).frame["label_pred"].null_count() == len(ITEMS)
+    assert value(score(unread, ITEMS), "coverage") == 0
 
 
 def test_the_lowest_sample_stands_for_several_and_the_rest_is_counted() -> None:

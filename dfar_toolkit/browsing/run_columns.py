@@ -181,7 +181,10 @@ def _answer_rows(
         problems.append(f"{file.path}: the run {run!r} has no answers to the primary question.")
     problems += _several_methods(file, run, read)
     first = first_answers(read, "row")
-    answered = _probability(_labelled(first, questions), questions)
+    unread = first["label"].null_count() == len(first) and file.scan().filter(kept).select(
+        pl.col("raw").is_not_null().any()
+    ).collect().item()  # fmt: skip
+    answered = _probability(first.rename({"label": "answer"}) if unread else _labelled(first, questions), questions)
     known = dict.fromkeys(name for names in questions["options"].to_list() for name in names or ())
     unknown = answered["answer"].drop_nulls()
     unknown = unknown.filter(~unknown.is_in(list(known))) if known else unknown.clear()

@@ -147,6 +147,12 @@ def make_trainer(
                 made.add_param_group(own)
             return made
 
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            # The rate rises from 0: a warmup over all steps, as over a single one, would teach nothing.
+            if self.args.get_warmup_steps(num_training_steps) >= num_training_steps:
+                self.args.warmup_steps = 0
+            return super().create_scheduler(num_training_steps, optimizer)
+
         def evaluate(
             self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
         ) -> dict[str, float]:

@@ -225,8 +225,9 @@ def _labelled(rows: pl.DataFrame, names: tuple[str, ...], label_map: Mapping[str
     label = pl.col("label").replace(dict(label_map)) if label_map else pl.col("label")
     if rows["label"].null_count():
         best = pl.when(_single_top(probs)).then(order.list.get(probs.list.arg_max(), null_on_oob=True))
-        no_label = pl.col("label").is_null().all().over("run_id")
-        label = pl.when(no_label & probs.is_not_null()).then(best).otherwise(label)
+        # A run with texts was read, and where no label was found in them there is none.
+        of_probabilities = (pl.col("label").is_null() & pl.col("raw").is_null()).all().over("run_id")
+        label = pl.when(of_probabilities & probs.is_not_null()).then(best).otherwise(label)
     failed = pl.col("error").is_not_null()
     rows = rows.with_columns(pl.when(~failed).then(label).alias("label_pred"))
     unknown = rows.filter(~pl.col("label_pred").is_in(list(names)))["label_pred"]

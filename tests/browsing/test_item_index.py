@@ -235,6 +235,11 @@ def test_other_files_are_runs_too(browsed: Browsed, tmp_path: Path) -> None:
     index = ItemIndex(browsed.items, runs=[tmp_path / "mine.jsonl"])
     assert index.column("answer mine").to_list()[:4] == ["good"] * 3 + [None]
     assert index.column("probability mine").to_list()[:4] == [0.8] * 3 + [None]
+    told = [{**line, "label": None, "raw": "I cannot say."} for line in lines]  # read, and no label was found
+    (tmp_path / "unread.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+    index = ItemIndex(browsed.items, runs=[tmp_path / "unread.jsonl"])
+    assert index.column("answer unread").to_list()[:4] == [None] * 4
+    assert index.column("state unread").to_list()[:3] == ["unparsed"] * 3
 
 
 def test_probabilities_follow_the_order_that_each_row_gives(browsed: Browsed, tmp_path: Path) -> None:

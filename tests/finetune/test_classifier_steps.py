@@ -46,6 +46,14 @@ def test_a_step_is_the_mean_over_its_items_however_it_is_cut_into_passes(tmp_pat
     assert line["grad_norm"] == pytest.approx(norm, rel=1e-4)
 
 
+def test_a_training_of_one_step_is_not_spent_on_warming_up(tmp_path: Path) -> None:
+    model = bert()
+    before = model.classifier.weight.detach().clone()
+    train(tmp_path / "run", items_of(8), model=model, dev=0, epochs=1, batch_size=8, lora_rank=0)
+    trained = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "run")
+    assert (trained.classifier.weight - before).abs().max() > 0
+
+
 _PROCESS = """
 import sys
 from pathlib import Path

@@ -49,6 +49,15 @@ def test_baseline_at_the_ceiling_is_undefined() -> None:
     found = share_of_ceiling(_mean([0.5] * 8), _mean([ceiling] * 8), PAIRS)
     assert isnan(found.value)
     assert found.note.startswith("baseline and BEST are equal")
+    assert np.isnan(ceiling_share(0.7, 0.6, 0.6 + 1e-9))  # what is left where alpha grows without limit
+
+
+def test_draws_without_a_way_to_go_do_not_make_the_interval_endless() -> None:
+    votes = [[2, 0], [0, 2], [2, 0], [1, 1], [1, 1], [1, 1], [0, 2], [2, 0]]
+    run, baseline = [1, 0, 1, 1, 1, 0, 1, 1], [1, 0] * 4
+    found = share_of_ceiling(_mean(run), _mean(baseline), votes, metric="accuracy")
+    assert "of 200 bootstrap draws undefined" in found.note
+    assert -10 < found.low < found.value < found.high < 10  # 83 and more with draws that are 1e-9 from the baseline
 
 
 def test_undefined_parts_are_named() -> None:

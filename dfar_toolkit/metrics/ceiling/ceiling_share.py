@@ -25,7 +25,9 @@ from dfar_toolkit.metrics.ceiling.refitted import check_arguments, fitted_draws,
 from dfar_toolkit.metrics.ceiling.vote_counts import COUNTS, VoteCounts, Votes, read_votes
 from dfar_toolkit.metrics.labels import Column
 
-_SAME: Final = 1e-12  # baseline and ceiling closer than this are equal but for rounding
+# Baseline and ceiling closer than this count as equal. Where items differ by chance alone alpha grows without limit,
+# and what is left between the two is 1 / alpha: the share would be a large number that means nothing.
+_SAME: Final = 1e-4
 
 
 class Measured(NamedTuple):
@@ -37,7 +39,7 @@ class Measured(NamedTuple):
 
 
 def ceiling_share(score: npt.ArrayLike, baseline: npt.ArrayLike, ceiling: npt.ArrayLike) -> Any:
-    """(baseline - score) / (baseline - ceiling), ``nan`` where baseline and ceiling are equal; numbers or arrays.
+    """(baseline - score) / (baseline - ceiling), ``nan`` where the latter two agree to 1e-4; numbers or arrays.
 
     Example:
         >>> round(float(ceiling_share(0.9, 1.1, 0.7)), 6)
@@ -85,7 +87,8 @@ def share_of_ceiling(
         The estimate; the note gives the three numbers. It may exceed 1 and fall below 0.
 
     Undefined:
-        Baseline and BEST are equal; one of the three is undefined.
+        Baseline and BEST agree to 1e-4 (of the baseline where it is above 1); one of the three is undefined. Such draws
+        are counted in the note, and many of them leave no interval.
 
     Raises:
         TableError: Counts that are not whole numbers of at least 0.
