@@ -90,3 +90,15 @@ def test_values_of_a_column_are_one_family(dfar: Dfar, demo: Path, runs: tuple[P
     assert of_values[0][1] == pytest.approx(min(1, 6 * of_values[0][0]))
     whole = sorted((r["p_value"], r["p_holm"]) for r in rows if r["subset"] == "all")
     assert whole[0][1] == pytest.approx(min(1, 3 * whole[0][0]))
+
+
+def test_the_run_that_does_not_fit_is_named(
+    dfar: Dfar, demo: Path, runs: tuple[Path, Path], third: Path, tmp_path: Path
+) -> None:
+    good = third.read_text()
+    for wrong, part in ((good.replace('"label": "ethical"', '"label": "Ethical"'), "labels must be one of"),
+                        (good + '{"item_id": "no:such:item", "label": "ethical"}\n', "no:such:item")):  # fmt: skip
+        third.write_text(wrong)
+        for words in (("compare",), ("report", "--out", tmp_path / "page.html")):
+            refused(dfar(*words, *runs, third, "--items", demo / "items"), "run 'third': ", part)
+    assert not (tmp_path / "page.html").exists()

@@ -124,6 +124,7 @@ def test_methods_are_listed_without_anything_else(dfar: Dfar) -> None:
         (("--method", "random", "--rationales", "none.jsonl"), "none.jsonl: there is no such file", 1),
         (("--method", "random", "--k", "0"), "--k", 2),
         (("--method", "attention", "--server", "http://localhost:9"), "--method attention needs the model itself", 1),
+        (("--method", "occlusion", "--elicit", "samples"), "--method occlusion is told by the probabilities", 1),
         (
             ("--method", "random", "--operator", "mask_token", "--server", "http://localhost:9/v1"),
             "--operator mask_token needs the model itself", 1,
@@ -288,16 +289,20 @@ def test_a_study_before_and_after_training(dfar: Dfar, items: Path, classifier: 
     refused(study("model: no/such", "methds: [human]"), "unknown name 'methds'")
     refused(study("model: no/such", "train: trian"), "no split 'trian'")
     refused(study("model: no/such", "style: cot"), "rationales are of one label that is answered at once")
+    refused(
+        study("model: no/such", "head: classifier", "settings: {epoch: 1}"), "study.yaml: settings: unknown", "epochs"
+    )
+    refused(study("model: no/such", "head: classifier", "settings: {epochs: 0}"), "study.yaml: settings: wanted epochs")
     assert not out.exists()
     said = study(f"model: {tmp_path / 'none'}").err  # the model is looked for after what is written about it
     assert "none: wanted the folder of a model, found nothing there" in said
-    run = study(f"model: {classifier}", "head: classifier", "settings: {epochs: 1}")
+    run = study(f"model: {classifier}", "head: classifier", "settings: {epochs: 1, learning_rate: 1e-3}")
     assert run.code == 0, run.err
     tables = {row["table"] for row in json.loads(run.out)}
     assert tables == {"scores", "methods", "before_after"}
     assert "## After fine-tuning minus before" in (out / "study.md").read_text(encoding="utf-8")
     page = (out / "study.md").read_bytes()
-    again = study(f"model: {classifier}", "head: classifier", "settings: {epochs: 1}")
+    again = study(f"model: {classifier}", "head: classifier", "settings: {epochs: 1, learning_rate: 1e-3}")
     assert "after: the run was whole already" in again.err
     assert (out / "study.md").read_bytes() == page
     refused(study(f"model: {classifier}", "head: classifier", "seed: 5"), "holds another study")

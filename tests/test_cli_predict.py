@@ -123,6 +123,14 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_counts_orders_and_samples(dfar: Dfar, demo: Path, server: OpenAiLoopback, tmp_path: Path) -> None:
+    given = ("--dry-run", "--elicit", "samples", "--samples", 3, "--orders", "all", "--limit", 7)
+    run = dfar(*words(demo, server, tmp_path / "run", "--style", "label", *given))
+    assert run.out.startswith("label:\n7 questions to ask, each in 2 orders of the options, 3 answers to each, "), (
+        run.err
+    )
+
+
 def test_nothing_in_a_text_steers_the_terminal(dfar: Dfar, demo: Path, server: OpenAiLoopback, tmp_path: Path) -> None:
     own = tmp_path / "own.jinja"
     own.write_text('{% extends "label.jinja" %}{% set task = "\x1b]0;title\x07 one of these:" %}')

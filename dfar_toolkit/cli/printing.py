@@ -9,9 +9,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
+
+_AS_WIDE_AS_NEEDED: Final = 100_000  # characters; a table narrower than that is never cut
 
 
 def one_line(text: str) -> str:
@@ -130,7 +132,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, titl
         table.add_column(Text(one_line(name)), overflow="fold", no_wrap=not fold)
     for row in rows:
         table.add_row(*(Text(one_line(cell if isinstance(cell, str) else number(cell))) for cell in row))
-    width = None if sys.stdout.isatty() and fold else 200
+    width = (None if sys.stdout.isatty() else 200) if fold else _AS_WIDE_AS_NEEDED
     Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(table)
 
 

@@ -125,9 +125,44 @@ def joined_runs(
     Raises:
         TableError: Runs that answer different splits, and as ``join_outputs``.
     """
-    if split is None:
-        _check_splits(runs, folder.items)
-    outputs, asked = scorable(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder)
+    try:
+        if split is None:
+            _check_splits(runs, folder.items)
+        return _joined(pl.concat(list(runs.values()), how="diagonal_relaxed"), folder, split, question)
+    except TableError as error:
+        raise error_of_run(error, runs, folder, split=split, question=question) from None
+
+
+def error_of_run(
+    error: TableError,
+    runs: Mapping[str, pl.DataFrame],
+    folder: ItemsFolder,
+    *,
+    split: Sequence[str] | None = None,
+    question: str | None = None,
+) -> TableError:
+    """Of several runs, the error of the first that does not fit the items by itself, with its name.
+
+    Args:
+        error: What was said of all runs together.
+        runs: Run id to its outputs.
+        folder: The items folder.
+        split: As for :func:`joined_runs`.
+        question: As for :func:`joined_runs`.
+
+    Returns:
+        The error with the run's name; ``error`` where there is one run, or each fits alone.
+    """
+    for run, part in runs.items() if len(runs) > 1 else ():
+        try:
+            _joined(part, folder, split, question)
+        except TableError as own:
+            return TableError(f"run {run!r}: {own}")
+    return error
+
+
+def _joined(outputs: pl.DataFrame, folder: ItemsFolder, split: Sequence[str] | None, question: str | None) -> Answers:
+    outputs, asked = scorable(outputs, folder)
     return join_outputs(outputs, asked, options=folder.options, split=split, question=question)
 
 
@@ -210,5 +245,5 @@ def _check_splits(runs: Mapping[str, pl.DataFrame], items: pl.DataFrame) -> None
         (run_a, a), (run_b, b) = next((x, y) for x, y in combinations(found.items(), 2) if x[1] != y[1])
         raise TableError(
             f"compare: all runs must answer the same splits; {run_a} answers {a}, {run_b} answers {b}; choose one "
-            "(split=)."
+            "(--split; in Python split=)."
         )

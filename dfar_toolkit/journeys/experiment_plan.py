@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from itertools import product
 from pathlib import Path
@@ -14,6 +13,7 @@ from dfar_toolkit.finetune.classical_models import classical_settings, is_classi
 from dfar_toolkit.finetune.head_settings import HeadSettings
 from dfar_toolkit.finetune.settings import TrainSettings, settings_of
 from dfar_toolkit.journeys.experiment_fields import Fields
+from dfar_toolkit.journeys.training_settings import checked_settings
 
 ArmKind = Literal["language-model", "classifier", "ranker", "classical", "untrained"]
 OWN: Final = "own"
@@ -230,7 +230,7 @@ def _arm(top: Fields, fields: Fields, name: str, keep: tuple[bool, ...]) -> list
     if "seed" in settings:
         raise TableError(f"{fields.where}: the seed is that of the experiment (seeds: [0, 1, 2]); leave it out.")
     style = fields.text("style", "label")
-    _check_settings(fields.where, kind, model, settings)
+    settings = _checked(fields.where, kind, model, settings)
     if kind == "language-model" and fields.optional_text("style") is None:
         style = settings_of(settings, where=fields.where).style_name
     if "style" in fields.given and kind not in ("language-model", "untrained"):
@@ -240,19 +240,22 @@ def _arm(top: Fields, fields: Fields, name: str, keep: tuple[bool, ...]) -> list
     return [Arm(names[leak], kind, model, revision, settings, style, leak, name) for leak in sorted(variants)]
 
 
-def _check_settings(where: str, kind: ArmKind, model: str, settings: dict[str, Any]) -> None:
+def _checked(where: str, kind: ArmKind, model: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, numbers that YAML takes for texts (1e-3) read; what does not fit is refused."""
     if kind == "language-model":
         settings_of(settings, where=where)
-        return
+        return settings
     try:
         if kind in ("classifier", "ranker"):
-            known = [each.name for each in dataclasses.fields(HeadSettings) if each.name != "seed"]
-            HeadSettings(**Fields(settings, "the settings of a classifier or ranker", known).given)
+            of = "the settings of a classifier or ranker"
+            settings = checked_settings(HeadSettings, settings, of, hidden="seed")
+            HeadSettings(**settings)
         elif kind == "classical":
             known = [name for name in classical_settings(model)._fields if name not in ("name", "seed")]
             Fields(settings, f"the settings of {model}", known)
     except (TableError, TypeError) as error:
         raise TableError(f"{where}: {error}") from None
+    return settings
 
 
 def _sets(top: Fields) -> tuple[EvaluationSet, ...]:

@@ -15,7 +15,7 @@ from dfar_toolkit.journeys.what_is_asked import Question, question_of
 from dfar_toolkit.prompts.asking import asked_of
 from dfar_toolkit.prompts.item_words import item_fields, item_words
 from dfar_toolkit.runners.prompting import Manner
-from dfar_toolkit.runners.rationales.explaining import ATTRIBUTIONS, HUMAN, METHODS, Explaining
+from dfar_toolkit.runners.rationales.explaining import ATTRIBUTIONS, ERASING, HUMAN, METHODS, Explaining
 from dfar_toolkit.runners.rationales.item_without import HIDING
 from dfar_toolkit.tabular import nearest
 
@@ -98,7 +98,13 @@ def check_before_loading(
     """
     question = question_of(folder, asking.selection, asking.label_map)
     check_explaining(how, question, served=served, given=rationales is not None)
-    label_manner(asking, chat=False)
+    manner, _ = label_manner(asking, chat=False)
+    erasing = [name for name in how.methods if name in ERASING]
+    if erasing and manner.elicit == "samples":
+        raise TableError(
+            f"--method {erasing[0]} is told by the probabilities of the labels, which --elicit samples does not ask "
+            "for; leave out one of the two."
+        )
     check_human(folder, question, how)
     asked = asked_of(question.items, list(question.shown), wording=question.wording)
     fields = list(dict.fromkeys(name for one in asked for name in item_fields(one)))

@@ -327,5 +327,9 @@ def shown_plan(plan: Plan, *, limit: int = 4000) -> Sequence[str]:
         Lines of text.
     """
     characters = sum(unit.size for unit in plan.units)
-    much = f"{len(plan.units)} questions to ask, {characters} characters of first prompts"
+    n_orders = len(orders(plan.question.shown, plan.settings.get("orders", "none")))
+    samples = 1 if plan.manner is None else plan.manner.samples
+    each = [f"each in {n_orders} orders of the options"] if n_orders > 1 else []
+    each += [f"{samples} answers to each"] if samples > 1 else []
+    much = ", ".join([f"{len(plan.units)} questions to ask", *each, f"{characters} characters of first prompts"])
     return [much, *plan.notes, "", *plan.first[:limit].splitlines()]

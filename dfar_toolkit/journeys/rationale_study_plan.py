@@ -10,6 +10,7 @@ from dfar_toolkit.files.protocol import read_mapping
 from dfar_toolkit.finetune.head_settings import HeadSettings
 from dfar_toolkit.finetune.settings import settings_of
 from dfar_toolkit.journeys.experiment_fields import Fields
+from dfar_toolkit.journeys.training_settings import checked_settings
 from dfar_toolkit.runners.rationales.explaining import HUMAN, METHODS, RANDOM, Perturbation
 from dfar_toolkit.spans import WordUnit
 from dfar_toolkit.tabular import nearest
@@ -104,9 +105,10 @@ def read_rationale_study(path: Path) -> RationaleStudy:
     seed = fields.whole("seed", 0, least=0) or 0
     settings = {"seed": seed, **settings}
     if head == "classifier":
+        settings = checked_settings(HeadSettings, settings, f"{path}: settings")
         try:
             HeadSettings(**settings)
-        except TypeError as error:
+        except TableError as error:
             raise TableError(f"{path}: settings: {error}") from error
     else:
         settings_of({"objective": "L", **settings})

@@ -16,6 +16,7 @@ from dfar_toolkit.files.judgements import read_judgements
 from dfar_toolkit.files.protocol import read_protocol
 from dfar_toolkit.files.swap import write_error
 from dfar_toolkit.journeys.annotator_view import annotator_view
+from dfar_toolkit.journeys.comparing import error_of_run
 from dfar_toolkit.journeys.one_config import items_of
 from dfar_toolkit.journeys.outputs import folder_answered, read_runs, scorable
 from dfar_toolkit.journeys.reliability import reliability_of_runs
@@ -128,11 +129,14 @@ def report_data(
     if answering:
         stacked = pl.concat(answering.values(), how="diagonal_relaxed")
         stacked, items_scored = scorable(stacked, folder)
-        scores = score(
-            stacked, items_scored, options=options, ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
-            judgements=judged, judge_models=[*judge_models, *model_judges(folder.raters, judged)],
-            annotations=folder.annotations, split=split, confidence=confidence, n_boot=n_boot, seed=seed,
-        )  # fmt: skip
+        try:
+            scores = score(
+                stacked, items_scored, options=options, ordered=str(folder.questions["kind"][0]) in ORDERED_KINDS,
+                judgements=judged, judge_models=[*judge_models, *model_judges(folder.raters, judged)],
+                annotations=folder.annotations, split=split, confidence=confidence, n_boot=n_boot, seed=seed,
+            )  # fmt: skip
+        except TableError as error:
+            raise error_of_run(error, answering, folder, split=split) from None
         reliability = reliability_of_runs(stacked, items_scored, options=options, split=split, confidence=confidence)
         cells = confusions(stacked, folder.items, options=options, split=split)
         everything = cells.filter(pl.col("subset") == "all")

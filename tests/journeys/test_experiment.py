@@ -276,7 +276,7 @@ def _other(demo: Path, path: Path) -> ItemsFolder:
         ({"arms": [{"name": "L", "settings": {"objektive": "L"}}]}, r"arm 'L': unknown setting 'objektive'. Is it obj"),
         ({"arms": [{"name": "L", "settings": {"seed": 1}}]}, "arm 'L': the seed is that of the experiment"),
         ({"arms": [{"name": "L", "head": "clasifier"}]}, "arm 'L': head must be one of"),
-        ({"arms": [{"name": "L", "head": "classifier", "settings": {"rank": 1}}]}, "arm 'L': .*unknown name 'rank'"),
+        ({"arms": [{"name": "L", "head": "classifier", "settings": {"rank": 1}}]}, "arm 'L': .*unknown setting 'rank'"),
         ({"arms": [{"name": "L", "model": "classical:florest"}]}, "arm 'L': wanted a classical model"),
         ({"arms": [{"name": "../x"}]}, "arm 1: name must be letters"),
         ({"arms": [{"name": "a b"}, {"name": "A_b"}]}, "'a b' and 'A_b' would have one folder"),
@@ -305,6 +305,12 @@ def test_what_does_not_fit_is_said_before_the_first_step(
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "out").exists()
     assert sum(counted.values()) == 0
+
+
+def test_a_rate_that_yaml_takes_for_a_text_is_a_number(base: Plan, tmp_path: Path) -> None:
+    arm = {"name": "L", "head": "classifier", "settings": {"learning_rate": "1e-3"}}
+    plan = read_experiment(written(base | {"arms": [arm], "reference": "L"}, tmp_path))
+    assert plan.arm("L").settings["learning_rate"] == 0.001
 
 
 def test_a_folder_of_other_files_and_a_dry_run(base: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
