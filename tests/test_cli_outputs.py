@@ -162,6 +162,11 @@ class TestFilesThatAreNone:
         lines = "".join(f"{json.dumps(row)}\n" for row in _own())
         refused(score("a.jsonl", gzip.compress(lines.encode())), "packed with gzip", "gunzip")
         refused(score("b.jsonl.gz", gzip.compress(lines.encode()), "--format", "lm_eval"), "packed with gzip")
+        for inside in ("xl/workbook.xml", "content.xml"):
+            with zipfile.ZipFile(book := io.BytesIO(), "w") as archive:
+                archive.writestr(inside, "<x/>")
+            refused(score("book.csv", book.getvalue()), "this is a spreadsheet; save the sheet as CSV")
+        refused(score("old.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(9)), "this is a spreadsheet")
         refused(score("a.jsonl", json.dumps(_own())), "line 1", "A file with one JSON list is to be named .json")
         refused(score("a.jsonl", lines[:-9]), "line 6", "It is the last line, as when a run is stopped")
         deep = json.dumps(_own()[0])[:-1] + ', "x": ' + "[" * 900 + "]" * 900 + "}\n"

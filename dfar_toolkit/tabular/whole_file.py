@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import io
 import stat
+import zipfile
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,8 @@ _PACKED: Final = {  # first bytes: who packed it, what unpacks it
     b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
     b"PK\x03\x04": ("zip", "unzip"),
 }
+_OLD_SPREADSHEET: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_IN_SPREADSHEETS: Final = ("xl/workbook.xml", "xl/workbook.bin", "content.xml", "Index/Document.iwa")
 
 
 def refuse_special(path: Path) -> None:
@@ -50,6 +54,8 @@ def whole_file(path: Path, *, folder: str, zipped: bool = False) -> bytes:
         raise ContentError(folder) from None
     except OSError as fault:
         raise ContentError(f"cannot be read: {fault.strerror}.") from fault
+    if _is_spreadsheet(data):
+        raise ContentError("this is a spreadsheet; save the sheet as CSV (UTF-8) and give that file.")
     for start, (packer, unpacker) in _PACKED.items():
         if data.startswith(start) and not (zipped and packer == "zip"):
             raise ContentError(f"this file is packed with {packer}; unpack it first: {unpacker} FILE.")
@@ -57,3 +63,14 @@ def whole_file(path: Path, *, folder: str, zipped: bool = False) -> bytes:
     if not data.strip():
         raise ContentError("the file is empty.")
     return data
+
+
+def _is_spreadsheet(data: bytes) -> bool:
+    """Whether this is a workbook, whatever the file is called: those of today are zip archives."""
+    if not data.startswith(b"PK\x03\x04"):
+        return data.startswith(_OLD_SPREADSHEET)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(name in _IN_SPREADSHEETS for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
