@@ -25,6 +25,7 @@ from dfar_toolkit.journeys.scored_rationales import scored_rationales
 from dfar_toolkit.metrics.comparison import Comparison, compare
 from dfar_toolkit.metrics.judging.judging_table import model_judges
 from dfar_toolkit.metrics.rationale.gold_words import GoldRule
+from dfar_toolkit.report.document import NO_LABEL
 from dfar_toolkit.scoring import confusions, score
 from dfar_toolkit.scoring.rationale_scores import RATIONALE_PARTS, answers_nothing
 from dfar_toolkit.scoring.score_columns import SCORE_SCHEMA
@@ -66,7 +67,7 @@ class Scored(NamedTuple):
             rows: list[list[object]] = [
                 [gold, *(cells.get((gold, pred), 0) for pred in [*self.options, None])] for gold in self.options
             ]
-            tables.append((f"Confusion matrix of {run}, {subset}", ["gold \\ said", *self.options, "unparsed"], rows))
+            tables.append((f"Confusion matrix of {run}, {subset}", ["gold \\ said", *self.options, NO_LABEL], rows))
         return tables
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-UNPARSED: Final = "unparsed"  # how the column of items without a usable answer is called
+NO_LABEL: Final = "no label"  # how the column of items is called whose answer was unread, failed or is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ReportData:
             ``predictor`` of a table of all scores, each part has a section of its own.
         reliability: Per run the bins of its reliability curve, ``run_id, bin_low, bin_high, mean_predicted, band_low,
             band_high`` and the fields of ``Estimate``: the observed share.
-        confusions: Per run the cells ``gold, pred, count`` of its confusion matrix; ``pred`` null is "unparsed".
+        confusions: Per run the cells ``gold, pred, count`` of its confusion matrix; ``pred`` null is "no label".
         comparison: The runs against each other, where there are several.
         rationales: Numbers about the runs' rationales, from ``rationale_scores``.
         rationale_differences: Paired tests between the methods of each run, from ``rationale_differences``.

@@ -14,7 +14,7 @@ from dfar_toolkit.report.calibrated import calibration_section
 from dfar_toolkit.report.cells import confidence_line, count_text, estimate_cells, estimates_table
 from dfar_toolkit.report.compared import comparison_section
 from dfar_toolkit.report.distributions import distributions_section
-from dfar_toolkit.report.document import UNPARSED, ReportData, plain_text
+from dfar_toolkit.report.document import NO_LABEL, ReportData, plain_text
 from dfar_toolkit.report.glossary import meanings
 from dfar_toolkit.report.rationales import rationales_section
 from dfar_toolkit.report.reasons import reasons_section
@@ -104,10 +104,10 @@ def _agreement(data: ReportData) -> Section:
 
 
 def confusion_cells(frame: pl.DataFrame) -> tuple[list[str], list[str], dict[tuple[str, str], int]]:
-    """Gold labels, predicted labels ("unparsed" last) and counts of a confusion matrix, in the order of its rows."""
+    """Gold labels, predicted labels ("no label" last) and counts of a confusion matrix, in the order of its rows."""
     gold = frame["gold"].unique(maintain_order=True).to_list()
     options = [p for p in frame["pred"].unique(maintain_order=True).to_list() if p is not None]
-    last = UNPARSED if UNPARSED not in options else f"({UNPARSED})"
+    last = NO_LABEL if NO_LABEL not in options else f"({NO_LABEL})"
     shown = frame.select("gold", pl.col("pred").fill_null(last), "count")
     counts: dict[tuple[str, str], int] = {(g, p): c for g, p, c in shown.iter_rows()}
     return gold, [*options, last], counts
@@ -120,7 +120,8 @@ def _confusions(data: ReportData) -> Section:
         rows = tuple((g, *(count_text(counts.get((g, p), 0)) for p in pred)) for g in gold)
         columns = ("gold \\ predicted", *pred)
         tables.append(Table(run, columns, rows, frozenset(range(1, len(columns)))))
-    text = ["Rows are people's labels, columns the run's; every item with a human label is counted."] if tables else []
+    said = "Rows are people's labels, columns the run's; every item with a human label is counted, in the last column "
+    text = [f"{said}those whose answer was unread, failed or is missing."] if tables else []
     if any(frame["gold"].n_unique() > MOST_DRAWN for frame in data.confusions.values()):
         text.append(f"Matrices of more than {MOST_DRAWN} labels are not drawn.")
     return Section("confusions", "Confusion matrices", tuple(text), tuple(tables))

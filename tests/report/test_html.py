@@ -118,7 +118,7 @@ def test_every_number_has_interval_and_n(plain: str) -> None:
     assert "undefined: three raters" in kappa
     assert "no reason was judged" in plain
     assert ">1,234<" in plain
-    assert "unparsed" in plain
+    assert "no label" in plain
 
 
 def test_a_count_is_shown_as_a_count(plain: str) -> None:

@@ -69,11 +69,11 @@ def test_human_reasons_are_the_floor_and_come_first() -> None:
     assert [m["run"] for m in marks if m["role"] == "floor"] == ["human"]
 
 
-def test_confusion_has_an_unparsed_column_and_tells_long_names_apart() -> None:
+def test_confusion_has_a_column_without_a_label_and_tells_long_names_apart() -> None:
     long = ("x" * 60 + "1", "x" * 60 + "2")
     cells = _rows(confusion_plot(example(options=long).confusions["plain"]))
     assert len({c["gold"] for c in cells}) == 2
-    assert {c["pred"] for c in cells} >= {"unparsed"}
+    assert {c["pred"] for c in cells} >= {"no label"}
     assert sum(c["count"] for c in cells) == 3 * 7 + 3 * 8
-    named = _rows(confusion_plot(example(options=("unparsed", *HOSTILE)).confusions["plain"]))
-    assert {"unparsed", "(unparsed)"} <= {c["pred"] for c in named}
+    named = _rows(confusion_plot(example(options=("no label", *HOSTILE)).confusions["plain"]))
+    assert {"no label", "(no label)"} <= {c["pred"] for c in named}
