@@ -97,6 +97,16 @@ def test_runs_about_different_items_are_compared_on_the_common_ones(
     assert "The same 1 items" in lone or "there is nothing to compare them on" in lone
 
 
+def test_accuracy_that_counts_missing_outputs_is_told_from_that_of_the_table(
+    monkeypatch: pytest.MonkeyPatch, demo: Path, argv: list[Path], tmp_path: Path
+) -> None:
+    said = "an item without an output counts as wrong"
+    assert said not in words_of(show_page(monkeypatch, "compare", argv))
+    lines = (demo / "runs" / "with-reasons.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "short.jsonl").write_text("".join(lines[:30]))
+    assert said in words_of(show_page(monkeypatch, "compare", [*argv[:2], tmp_path / "short.jsonl"]))
+
+
 def test_fewer_than_two_runs_is_said(monkeypatch: pytest.MonkeyPatch, argv: list[Path]) -> None:
     assert "There is one run only" in words_of(show_page(monkeypatch, "compare", argv[:2]))
     assert "There are no runs" in words_of(show_page(monkeypatch, "compare", argv[:1]))

@@ -108,6 +108,21 @@ def test_before_anybody_answered(monkeypatch: pytest.MonkeyPatch, demo: Path, tm
     assert any(row.startswith("ann 0 of ") for row in rows_of(show_page(monkeypatch, "coordinator", argv)))
 
 
+def test_how_much_everybody_judges(monkeypatch: pytest.MonkeyPatch, demo: Path, tmp_path: Path) -> None:
+    _, argv = round_of(demo, tmp_path / "open")
+    page = words_of(show_page(monkeypatch, "coordinator", argv))
+    assert "all for everybody who comes" in page
+    assert "overlap" not in page
+    assert "plan.csv" not in page
+    (tmp_path / "open" / "plan.csv").write_text("judge_id,order,output_id\n")  # as judge-plan leaves it, for sheets
+    assert "plan.csv is for sheets and is not followed here" in words_of(show_page(monkeypatch, "coordinator", argv))
+    _, argv = round_of(demo, tmp_path / "named", judges=["ann", "bob"], overlap=0.2)
+    (tmp_path / "named" / "plan.csv").write_text("judge_id,order,output_id\n")
+    named = words_of(show_page(monkeypatch, "coordinator", argv))
+    assert "overlap 20 %" in named
+    assert "plan.csv" not in named
+
+
 def test_a_validity_round(monkeypatch: pytest.MonkeyPatch, demo: Path, tmp_path: Path) -> None:
     opened, argv = round_of(demo, tmp_path, round="validity")
     answer_all(opened.session("ann"), ("error", "voice"))

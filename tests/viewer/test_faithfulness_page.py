@@ -123,6 +123,7 @@ def test_methods_are_tested_pairwise_and_held_against_people(
         assert f"attention {_of(table, 'token_f1_above_chance')}" in re.sub(r"(?<=\d\.\d\d) \d ", " ", words)
         assert number(value) in words
         assert "another person ceiling" in words
+    assert "1 pair of aopc" in words
     assert len(tests) > 3
     for row in tests.iter_rows(named=True):
         assert f"{number(row['p_value'], 3)} {number(row['p_holm'], 3)}" in words
@@ -160,6 +161,18 @@ def test_a_number_leads_to_its_items(explained: Explained, monkeypatch: pytest.M
             less = show_page(monkeypatch, "faithfulness", argv(explained), dict(query_of(link).items()))
             assert html_of(less).count('<article class="f-item">') == count
         assert query_of(links_of(listed)["← All numbers of this run b"]) == {"run": ["why"], "operator": ["mask"]}
+
+
+def test_draws_without_an_answer_are_not_called_another_label(
+    explained: Explained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = [
+        words_of(show_page(monkeypatch, "item", argv(explained, "why", "early"), {"id": item_id}))
+        for item_id in explained.folder.items.filter(split="test")["item_id"]
+    ]
+    assert any("no answer 1 of 2" in words for words in shown)
+    assert any("⇄ 1 of 2" in words for words in shown)
+    assert not any("⇄ 0 of" in words or " 1 edits" in words for words in shown)
 
 
 def test_hidden_words_are_struck_out_and_kept_words_marked(

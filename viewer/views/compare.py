@@ -211,6 +211,7 @@ def _metrics(index: ItemIndex, a: str, b: str, n_items: int, config: str) -> dic
         "problem": "",
         "to_compute": "",
         "splits": (),
+        "whole_accuracy": False,
     }
     asked = parameter("metrics")
     if len(index) > _AT_ONCE and not asked:
@@ -234,11 +235,13 @@ def _metrics(index: ItemIndex, a: str, b: str, n_items: int, config: str) -> dic
     more = 0 if every else len(found.differences) - len(rows)
     if not every:  # accuracy on the very same items stands above, with its test
         rows = rows.filter((pl.col("metric") != "accuracy") | (pl.col("n") != n_items))
+    # Accuracy over more items than the table above has counts what is missing, and may even point the other way.
+    counted = rows.filter((pl.col("subset") == "all") & (pl.col("metric") == "accuracy") & (pl.col("n") > n_items))
     own = {"a": a, "b": b, "config": config, "metrics": "all"}
     return empty | {
         "rows": [_metric(row, a, b) for row in rows.iter_rows(named=True)], "more": more,
         "to_more": link("compare", more=own), "primary": found.primary, "every": every,
-        "splits": splits,
+        "splits": splits, "whole_accuracy": not counted.is_empty(),
         "notes": [f"{subset}: {note}" for subset, note in found.notes.items() if note and (every or subset == "all")],
     }  # fmt: skip
 

@@ -21,6 +21,7 @@ from dfar_toolkit.errors import DfarError
 from dfar_toolkit.files.judge_log import ANSWERS, judgements_of
 from dfar_toolkit.journeys.judge_session_coordinator import ALL_RUNS, Standing, Validity, standing_of, validity_of
 from dfar_toolkit.journeys.judge_session_verdicts import JudgedReason, disputed_of, remarked_of, verdicts_of
+from dfar_toolkit.journeys.judge_sheets import PLAN
 
 _PAGE: Final = 20  # reasons at a time
 _COMMANDS: Final = 6  # of scoring that are written out, one for an outputs file
@@ -74,6 +75,7 @@ def _show(opened: OpenRound, found: Found, given: Arguments) -> None:
         "checks": len(judging.pool.attention),
         "training": len(judging.pool.training),
         "notes": found.standing.notes,
+        "unfollowed": not judging.protocol.judges and given.judge is not None and (given.judge / PLAN).is_file(),
         "runs": index_opened().runs,  # so that a run has its colour and letter of the other pages
         "judges": judges,
         "answered": sum(judge["answered"] for judge in judges),
