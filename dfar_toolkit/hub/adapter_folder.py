@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dfar_toolkit.errors import TableError
+from dfar_toolkit.hub.model_run_notes import RUN, read_run_notes
 from dfar_toolkit.hub.staged_model import (
     PICKLES,
     TOKENIZER,
@@ -81,6 +83,21 @@ def stage_adapter(run: Path, folder: Path, *, base_model: str | None = None) -> 
         elif name != CONFIG:
             notes += copy_part(run / name, folder / name)
     write_json(folder / CONFIG, config)
+    names = found.files
+    if outputs := _named_outputs(run, config):
+        # Not a config.json: transformers would take the folder for a whole model, and not load it.
+        write_json(folder / RUN, {"task": "classifier", "id2label": outputs})
+        names = tuple(sorted([*names, RUN]))
+        notes.append(f"{RUN}: the names of the classifier's outputs go, and nothing else of it")
     return dataclasses.replace(
-        found, config=config, base_model=base, left_out=files_left_out(run, found.files), notes=tuple(notes)
+        found, config=config, base_model=base, files=names, left_out=files_left_out(run, names), notes=tuple(notes)
     )
+
+
+def _named_outputs(run: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """The names of a classifying head's outputs by number, as the run says them; empty where it says none."""
+    notes = read_run_notes(run)
+    if config.get("task_type") != "SEQ_CLS" or notes.text("task") != "classifier":
+        return {}
+    named = notes.section("id2label")
+    return named if all(isinstance(name, str) for name in named.values()) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from dfar_toolkit.hub.addresses import is_commit
 from dfar_toolkit.hub.model_facts import ModelFacts, base_mark
 from dfar_toolkit.hub.model_run_notes import RunNotes, is_number
 from dfar_toolkit.hub.staged_model import StagedModel
@@ -41,7 +42,8 @@ def data_lines(facts: ModelFacts) -> list[str]:
     """
     where = "Trained on a data set that is not on the Hub."
     if facts.data is not None:
-        at = f" at commit {md_code(facts.data.revision)}" if facts.data.revision else ""
+        named = "commit" if is_commit(facts.data.revision) else "revision"  # a tag or branch may have moved since
+        at = f" at {named} {md_code(facts.data.revision)}" if facts.data.revision else ""
         where = f"Trained on {md_code(facts.data.repo_id)}{at}."
     lines = [where]
     if facts.data_digest:
@@ -252,8 +254,10 @@ def _cost(run: RunNotes) -> list[tuple[str, str]]:
     device = run.text("model", "device_name") or measured.text("device")
     processes = run.number("processes") or measured.number("processes")
     mfu = measured.number("mfu")
+    resumed = measured.number("resumed_at_step")  # heads count anew where a killed training goes on
     rows = [
         ("device", f"{_plain(processes or 1)} x {device}" if device else ""),
+        ("counted here", "" if resumed is None else f"what came after step {_plain(resumed)}, where it was resumed"),
         ("tokens", "" if tokens is None else _plain(tokens)),
         ("seconds", "" if seconds is None else f"{seconds:,.1f}"),
         ("tokens per second", "" if speed is None else f"{speed:,.1f}{' (the whole run)' if whole else ''}"),

@@ -7,6 +7,7 @@ import shlex
 from typing import Final
 
 from dfar_toolkit.hub.model_facts import HERE, ModelFacts
+from dfar_toolkit.hub.model_run_notes import RUN
 from dfar_toolkit.hub.staged_model import StagedModel, without_local_places
 from dfar_toolkit.markup import md_code, md_fence
 
@@ -34,8 +35,8 @@ def use_lines(model: StagedModel, facts: ModelFacts) -> list[str]:
 
 
 def _names_itself(model: StagedModel, facts: ModelFacts) -> bool:
-    """Whether the published files alone say what is asked: ``run.json``, which knows rankers and labels, stays."""
-    return facts.task == "causal" or (facts.task == "classifier" and model.whole)
+    """Whether the published files alone say what is asked: of ``run.json`` a classifier's labels go at most."""
+    return facts.task == "causal" or (facts.task == "classifier" and (model.whole or RUN in model.files))
 
 
 def _as_trained(facts: ModelFacts) -> str:

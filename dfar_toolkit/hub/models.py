@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dfar_toolkit.errors import HubError, TableError
 from dfar_toolkit.files.digest import file_digest
 from dfar_toolkit.hub.adapter_folder import CONFIG
-from dfar_toolkit.hub.addresses import Address
+from dfar_toolkit.hub.addresses import Address, names_repository
 from dfar_toolkit.hub.file_names import git_blob_id
 from dfar_toolkit.hub.model_card import is_untouched, render_model_card
 from dfar_toolkit.hub.model_card_file import holds_token, is_edited
@@ -77,6 +77,8 @@ def publish_model(
         TableError: The folder holds no model that can be published.
     """
     tell, about = progress or (lambda _: None), about or ModelOptions()
+    if not names_repository(repo.repo_id):
+        raise HubError(f"{repo.repo_id}: wanted the id of a model on the Hub, such as org/name.")
     check_name(repo.repo_id)
     with TemporaryDirectory(prefix="dfar-model-") as scratch:
         folder = Path(scratch)
@@ -88,8 +90,8 @@ def publish_model(
         if options.public and facts.licence == "unknown":
             raise HubError(f"{run}: the licence of the model is unknown; a public one needs it: --licence NAME.")
         card = render_model_card(adapter, facts)
-        config = WHOLE_CONFIG if adapter.whole else CONFIG
-        _check_no_token(run, {CARD: card, config: (folder / config).read_text(encoding="utf-8")})
+        told = [WHOLE_CONFIG if adapter.whole else CONFIG, *({RUN} & set(adapter.files))]
+        _check_no_token(run, {CARD: card, **{name: (folder / name).read_text(encoding="utf-8") for name in told}})
         (folder / CARD).write_text(card, encoding="utf-8")
         files = {name: _local_file(folder, run, name) for name in sorted([*adapter.files, CARD])}
         tell(f"asking for {repo.repo_id}")

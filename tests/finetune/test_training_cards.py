@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ pytest.importorskip("peft")
 from tiny_training import OPTIONS, WORDING, tiny_items  # noqa: E402
 
 from dfar_toolkit.engines.loaded import ModelSettings  # noqa: E402
+from dfar_toolkit.engines.model_loading import load_model  # noqa: E402
 from dfar_toolkit.errors import TableError  # noqa: E402
 from dfar_toolkit.files.items import ItemsFolder  # noqa: E402
 from dfar_toolkit.finetune.head_runs import delete_training  # noqa: E402
+from dfar_toolkit.hub.adapter_folder import stage_adapter  # noqa: E402
 from dfar_toolkit.hub.model_card import is_untouched  # noqa: E402
 from dfar_toolkit.journeys import training  # noqa: E402
 from dfar_toolkit.journeys.training import Head, Trained, TrainOptions, train_model  # noqa: E402
@@ -103,6 +107,31 @@ def test_the_card_beside_a_run_loads_what_it_says(
     assert names in (None, dict(enumerate(OPTIONS)))
     delete_training(out)
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of libraries among themselves
+def test_a_published_adapter_of_a_classifier_names_its_outputs_and_loads_as_before(bases: Path, tmp_path: Path) -> None:
+    from peft import AutoPeftModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    run = learned(bases, tmp_path / "run", "classifier", {"objective": "hard", "lora_rank": 2}).folder
+    staged = tmp_path / "published"
+    staged.mkdir()
+    stage_adapter(run, staged, base_model="org/bert")
+    shutil.copyfile(run / "adapter_config.json", staged / "adapter_config.json")  # its base model lies in a folder
+    assert sorted(json.loads((staged / "run.json").read_text())) == ["id2label", "task"]
+    assert load_model(str(staged), ModelSettings(device="cpu")).facts["classes"] == list(OPTIONS)
+    assert type(AutoTokenizer.from_pretrained(staged)) is type(AutoTokenizer.from_pretrained(run))
+    ids = torch.tensor([[5, 6, 7]])
+    (staged.parent / "bare").mkdir()
+    for path in staged.iterdir():
+        if path.name != "run.json":
+            shutil.copyfile(path, staged.parent / "bare" / path.name)
+    for auto in (AutoPeftModelForSequenceClassification, AutoModelForSequenceClassification):
+        with_names, without = (
+            auto.from_pretrained(place, num_labels=2).eval()(ids).logits for place in (staged, staged.parent / "bare")
+        )
+        assert torch.equal(with_names, without)
 
 
 def test_a_kill_before_the_card_leaves_it_to_the_same_command(

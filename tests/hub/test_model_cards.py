@@ -148,6 +148,18 @@ def test_it_says_what_was_learned_how_and_what_that_cost(tmp_path: Path) -> None
     assert "but for case and punctuation" not in card
 
 
+def test_a_tag_of_the_data_is_not_called_a_commit(tmp_path: Path) -> None:
+    data = {"content_digest": "c0ffee", "repo_id": "org/dfar", "commit": "v1.0.0"}  # trained on org/dfar@v1.0.0
+    assert "Trained on `org/dfar` at revision `v1.0.0`." in carded(a_run(tmp_path / "run", data=data))
+
+
+@pytest.mark.parametrize(("at", "said"), [(156, True), (None, False)])
+def test_the_cost_of_a_resumed_head_is_not_that_of_the_whole(tmp_path: Path, at: int | None, said: bool) -> None:
+    measured = {"tokens": 1111, "seconds": 0.7, "tokens_per_second": 1576.2, "resumed_at_step": at}
+    card = carded(a_run(tmp_path / "run", "classifier adapter", measured=measured))
+    assert ("| counted here | what came after step 156, where it was resumed |" in card) is said
+
+
 def test_learned_leaks_are_the_first_of_its_limits(tmp_path: Path) -> None:
     decides = {"counts": COUNTS, "keep_leaked": True, "splits": {"train": "train", "evaluation": ["test"]}}
     card = carded(a_run(tmp_path / "run", decides=decides))
@@ -259,6 +271,22 @@ def test_a_whole_model_goes_with_its_weights_and_without_places(hub: LoopbackHub
     assert set(repo.find("main").files) == wanted
     assert repo.read("model.safetensors") == (run / "model.safetensors").read_bytes()
     assert "mary" not in repo.read("config.json").decode()
+
+
+@pytest.mark.parametrize("kind", ["classifier adapter", "ranker adapter", "adapter"])
+def test_of_the_run_only_the_names_of_a_classifiers_outputs_go(hub: LoopbackHub, tmp_path: Path, kind: str) -> None:
+    outputs = {"0": "no", "1": "yes"}
+    found = sent(hub, a_run(tmp_path / "run", kind, id2label=outputs))
+    files = hub.repos["model", "org/mine"].find("main").files
+    assert "config.json" not in files  # transformers would take the adapter for a whole model
+    named = kind == "classifier adapter"
+    assert ("run.json" in files) is named
+    assert found.adapter.left_out == (() if named else ("run.json",))
+    assert ("dfar predict --model org/mine" in found.card) is (kind != "ranker adapter")
+    if named:
+        said = hub.repos["model", "org/mine"].read("run.json")
+        assert json.loads(said) == {"task": "classifier", "id2label": outputs}
+        assert found.adapter.notes == ("run.json: the names of the classifier's outputs go, and nothing else of it",)
 
 
 def test_an_edited_card_of_the_run_is_named_where_another_goes(hub: LoopbackHub, tmp_path: Path) -> None:

@@ -207,4 +207,7 @@ def test_the_command(hub: LoopbackHub, run: Path) -> None:
     assert "not published: checkpoint-1/optimizer.pt" in done.stderr
     for wrong in (["--licence", "free for all"], ["--data", "org/everyday@main"]):
         assert CliRunner().invoke(app, [*args, *wrong]).exit_code == 2
+    bare = CliRunner().invoke(app, ["publish-model", str(run), "--repo", "lora"])
+    assert isinstance(bare.exception, HubError)
+    assert "lora: wanted the id of a model on the Hub" in str(bare.exception)
     assert "ann-token" not in done.output
