@@ -58,8 +58,8 @@ def publish_model(
 ) -> PublishedModel:
     """Bring the model of a run to the Hub in one commit and read it back; the same call again changes nothing.
 
-    Only the adapter or the weights, their settings and the tokenizer go, and a card that is made from them; nothing
-    that others put into the repository is deleted.
+    Only the adapter or the weights, their settings and the tokenizer go, with an adapter for a classifier the names of
+    its outputs, and a card that is made from them; nothing that others put into the repository is deleted.
 
     Args:
         run: Folder of the run, as peft or transformers saves it; ``run.json`` and ``scores.json`` (``dfar score

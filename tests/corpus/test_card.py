@@ -18,7 +18,6 @@ from dfar_toolkit.corpus.card_blocks import BLOCKS
 from dfar_toolkit.corpus.front_matter import size_category, split_front_matter
 from dfar_toolkit.corpus.templates import datacards_folder
 from dfar_toolkit.errors import TableError
-from dfar_toolkit.markup import md_code, md_escape, md_fence
 
 
 def card(manifest: dict[str, Any] | None = None, **changed: Any) -> str:
@@ -280,32 +279,6 @@ def test_hostile_text_stays_text() -> None:
     labels = next(f for f in info[0]["features"] if f["name"] == "label")
     assert labels["dtype"]["class_label"]["names"]["0"] == HOSTILE
     assert card(facts, audit=[], agreement=[], previous=text) == card(facts, audit=[], agreement=[])
-
-
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("plain text, 18-29 (a.b)", "plain text, 18-29 (a.b)"),
-        ("- item", "\\- item"),
-        ("12. item", "12\\. item"),
-        ("# head", "\\# head"),
-        ("a_b|c", "a\\_b\\|c"),
-        ("see https://e.org", "see https\\://e.org"),
-        ("www.e.org", "www\\.e.org"),
-        ("&lt;<", "&amp;lt;&lt;"),
-        ("a\u202eb\r\nc", "a b c"),
-        (3, "3"),
-    ],
-)
-def test_md_escape(text: object, escaped: str) -> None:
-    assert md_escape(text) == escaped
-
-
-def test_md_code_and_fence() -> None:
-    assert md_code("a|b") == "a\\|b"
-    assert md_code("") == ""
-    assert md_fence("a\n````\nb").startswith("`````\n")
-    assert "<!--" not in md_fence("<!-- dfar:begin summary -->")
 
 
 def test_prose_by_hand_and_own_keys_survive() -> None:
