@@ -13,10 +13,8 @@ The pass over the prefix is in it too, but not for leave one out: that engine ke
 has the prefix, and on the small model its four inputs, from the turn before (about a twentieth of that work).
 
 With N inputs of P shared and Q own tokens and S points, a plain loop runs N S (P + Q) tokens forth and back, ours
-P + N S Q, and of the model's last layer only what the last token needs: of other tokens its keys and values forth, and
-the same back. Leave one out runs each input once and each of its Q copies from its changed token on, about N Q Q / 2
-tokens instead of N Q (P + Q). Integrated gradients of a short input have nothing to share between points: there all
-libraries run N S Q tokens forth and back.
+P + N S Q, and of the model's last layer only what the last token needs. Leave one out runs each input once and each of
+its Q copies from its changed token on, about N Q Q / 2 tokens instead of N Q (P + Q).
 
 captum and inseq are no dependencies of the toolkit; both in an environment of their own:
 
@@ -53,14 +51,14 @@ COUNTS = {
 }  # fmt: skip
 
 NOTES = """
-Integrated gradients of inputs that share nothing are where all libraries run the same: 50 points of every token, forth
-and back. What is saved there is the last layer but for its keys and values, and a mask for padding: by the sizes of the
-weights two fifths of the layers' multiplications on the tiny model's way forth, a tenth on the small one's.
-`attribution_floor.json` times the model's matrix products and attention alone, with everything else left out: captum
-takes 4.3 times as long as that on the tiny model and 1.6 times on the small one, which no code with the same kernels
-can gain over it. Three times as fast with 50 points each is not reached there; what is gained by as many points as each
-input needs, which is how `dfar explain` runs, is in `attribution_accuracy.md`. Leave one out is compared with captum as
-it comes, one changed input at a time, and with 16 at a time: that is batched like ours and runs about twice the tokens.
+Integrated gradients run 50 points of every token forth and back in all libraries. Ours takes the layers of such models
+(plain Llama and Mistral of up to 256 MiB, labels of one token, inputs of up to 512 tokens, processor) written out: the
+first layer's queries, keys and values of all points are made of two products, since what is between two inputs is a mix
+of these; of the last layer only keys are made, and what the last token needs; no attention to later tokens, no memory
+of the way forth but what the way back needs. Other models run as always, batched: 1.6 times as fast as captum on the
+tiny one. What is gained by as many points as each input needs, which is how `dfar explain` runs, is in
+`attribution_accuracy.md`. Leave one out is compared with captum as it comes, one changed input at a time, and with 16
+at a time: that is batched like ours and runs about twice the tokens.
 After the shared instruction a fifth of the tiny model's time for input x gradient goes to finding the tokens: what
 prompts have in common is read once where the tokenizer allows it, the rest once for its places and once with the
 options. Ratios of calls that take a tenth of a second move by a tenth and more from run to run: input x gradient of the

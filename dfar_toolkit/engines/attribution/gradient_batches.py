@@ -73,6 +73,15 @@ class AtPoint(NamedTuple):
     scores: dict[Reduction, Any]
 
 
+class Points(Protocol):
+    """What goes through points."""
+
+    def at(
+        self, points: Sequence[Point], reductions: Sequence[Reduction], *, own: bool = False
+    ) -> list[AtPoint | Failed]:
+        """As :meth:`GradientBatches.at`."""
+
+
 class GradientBatches:
     """Goes through points; one backward pass per batch, for the sum of its numbers.
 

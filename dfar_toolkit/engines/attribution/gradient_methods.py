@@ -15,7 +15,15 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from dfar_toolkit.engines.attribution.gradient_batches import AtPoint, Explainable, GradientBatches, Point, Scalar
+from dfar_toolkit.engines.attribution.gradient_batches import (
+    AtPoint,
+    Explainable,
+    GradientBatches,
+    Point,
+    Points,
+    Scalar,
+)
+from dfar_toolkit.engines.attribution.line_points import points_of
 from dfar_toolkit.engines.attribution.settling import settled_path
 from dfar_toolkit.engines.forward_pass import NOT_FINITE
 from dfar_toolkit.engines.requests import Failed, Steps
@@ -70,18 +78,23 @@ def scored_by_gradients(
     ends = [Point(at, 1.0) for at in range(count)]
     if INTEGRATED not in methods:
         return [_checked(one, {}, {}) for one in batches.at(ends, once)]
+    path_points = points_of(batches, scalar, inputs, nothing, budget)
     if steps == "auto":
-        return _settled(batches, count, once)
-    real = batches.at(ends, once)
-    empty = batches.at([Point(at, 0.0) for at in range(count)], ())
+        return _settled(batches, path_points, count, once)
+    empty: list[AtPoint | Failed]
+    if once:
+        real, empty = batches.at(ends, once), path_points.at([Point(at, 0.0) for at in range(count)], ())
+    else:
+        values = path_points.at([*ends, *(Point(at, 0.0) for at in range(count))], (), own=True)
+        real, empty = values[:count], values[count:]
     alphas, weights = _rule(steps)
-    path = batches.at([Point(at, alpha) for at in range(count) for alpha in alphas], (_PATH,), own=True)
+    path = path_points.at([Point(at, alpha) for at in range(count) for alpha in alphas], (_PATH,), own=True)
     return [_integrated(real[at], empty[at], path[at * steps : (at + 1) * steps], weights) for at in range(count)]
 
 
-def _settled(batches: GradientBatches, count: int, once: Sequence[str]) -> list[Scored | Failed]:
+def _settled(batches: GradientBatches, path_points: Points, count: int, once: Sequence[str]) -> list[Scored | Failed]:
     """The same with as many points as each input needs; the ends of the way are among them."""
-    paths = settled_path(batches, count, _PATH)
+    paths = settled_path(path_points, count, _PATH)
     real = batches.at([Point(at, 1.0) for at in range(count)], once) if once else [
         path if isinstance(path, Failed) else AtPoint(path.real, {}) for path in paths
     ]  # fmt: skip

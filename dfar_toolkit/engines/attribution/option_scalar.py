@@ -82,6 +82,25 @@ class OptionScalar:
                 logits = self._whole(inputs, line, places, held=fits)
         return weighed(option_table(logits, places.asked(inputs), self._kind), inputs, self._kind)
 
+    @property
+    def held(self) -> Held | None:
+        """What the beginning left."""
+        return self._held
+
+    def of_last(self, logits: Any, inputs: Sequence[OptionInput]) -> Weighed:
+        """The numbers of inputs whose options have one token each, by the logits after their prompts, one line each."""
+        import torch
+
+        tokens = [[token for ((token,),) in one.job.options] for one in inputs]
+        most = max(map(len, tokens))
+        table = logits.gather(1, torch.tensor([own + own[:1] * (most - len(own)) for own in tokens]))
+        if self._kind != "logit":
+            table = table - logits.logsumexp(-1, keepdim=True)
+        if any(len(own) < most for own in tokens):
+            missing = torch.arange(most) >= torch.tensor([len(own) for own in tokens])[:, None]
+            table = table.masked_fill(missing, -torch.inf)
+        return weighed(table, inputs, self._kind)
+
     def _forked(self, inputs: Sequence[OptionInput], line: EmbeddingLine, places: _Places) -> Any:
         """Prompts but for their last token, then that and the options: only those reach the model's last layer."""
         done = len(self._prefix)

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from dfar_toolkit.engines.attribution.gradient_batches import AtPoint, GradientBatches, Point
+from dfar_toolkit.engines.attribution.gradient_batches import AtPoint, Point, Points
 from dfar_toolkit.engines.requests import Failed
 
 MOST: Final = 257  # points of an input
@@ -143,7 +143,7 @@ class _Path:
         ]  # fmt: skip
 
 
-def settled_path(batches: GradientBatches, count: int, reduction: str) -> list[Settled | Failed]:
+def settled_path(batches: Points, count: int, reduction: str) -> list[Settled | Failed]:
     r"""Integrals over more and more panels; an input goes on until it has settled, or has 257 points.
 
     It has settled where the scores sum to \(f(x) - f(b)\) within 1 % of that, which alone can be right by luck, and for

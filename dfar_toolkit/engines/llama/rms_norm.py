@@ -1,0 +1,52 @@
+r"""The root mean square norm without its scale, forth and back.
+
+\(n = r x\) with \(r = (\mathrm{mean}(x^2) + \epsilon)^{-1/2}\). Back, with \(g\) the gradient by \(n\), the one by
+\(x\) is \(r\,(g - n\,\mathrm{mean}(g n))\): \(\partial r/\partial x = -r^3 x / d\).
+
+Reference: Zhang and Sennrich (2019), NeurIPS, equation 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Normed(NamedTuple):
+    """What was normed.
+
+    Attributes:
+        states: (tokens, hidden).
+        inverse: Of each token one over its root mean square, (tokens, 1).
+    """
+
+    states: Any
+    inverse: Any
+
+
+def normed(states: Any, tiny: float) -> Normed:
+    """States (tokens, hidden), each of length one per number.
+
+    Example:
+        >>> import torch
+        >>> normed(torch.tensor([[3.0, 3.0]]), 0.0).states
+        tensor([[1., 1.]])
+    """
+    import torch
+
+    length = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
+    inverse = length.square_().div_(states.shape[-1]).add_(tiny).rsqrt_()
+    return Normed(states * inverse, inverse)
+
+
+def add_back(gradient: Any, past: Normed, to: Any) -> Any:
+    """Adds to ``to`` the gradient by what was normed.
+
+    Args:
+        gradient: By the normed states, (tokens, hidden).
+        past: What was normed.
+        to: (tokens, hidden); changed in place, and given back.
+    """
+    import torch
+
+    mean = torch.linalg.vecdot(gradient, past.states).div_(-gradient.shape[-1]).unsqueeze(-1)
+    return to.addcmul_(torch.addcmul(gradient, past.states, mean), past.inverse)
