@@ -89,15 +89,16 @@ def both_ways(
         return ours, attribute(loaded, requests, budget=budget)
 
 
-def alike(ours: Sequence[Any], wanted: Sequence[Any]) -> None:
-    """Numbers equal but for rounding: 1e-4 of the largest score."""
+def alike(ours: Sequence[Any], wanted: Sequence[Any], *, apart: float = 1e-4, auto: bool = False) -> None:
+    """Numbers equal but for rounding, by which one way of ``auto`` may halve a panel that the other does not."""
     for own, other in zip(ours, wanted, strict=True):
         assert isinstance(own, Attributed), own
         assert isinstance(other, Attributed), other
         mine, its = (np.array(one.scores[IG[0]]) for one in (own, other))
-        np.testing.assert_allclose(mine, its, rtol=0, atol=1e-4 * np.abs(its).max())
+        np.testing.assert_allclose(mine, its, rtol=0, atol=(5e-3 if auto else apart) * np.abs(its).max())
         assert own.value == pytest.approx(other.value, abs=2e-5)
-        assert (own.tokens, own.points, own.baseline) == (other.tokens, other.points, other.baseline)
+        assert (own.tokens, own.baseline) == (other.tokens, other.baseline)
+        assert auto or own.points == other.points
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_inputs_with_and_without_contrast_in_one_call(kind: str, monkeypatch: An
 def test_after_a_shared_beginning_and_one_of_its_own(steps: Any, monkeypatch: Any, forths: list[int]) -> None:
     loaded = family(num_hidden_layers=3)
     requests = [asked(text, RULES * at, steps=steps) for at in (1, 2) for text in TEXTS]
-    alike(*both_ways(requests, loaded, monkeypatch))
+    alike(*both_ways(requests, loaded, monkeypatch), auto=steps == "auto")
     assert len(forths) > 1
 
 
@@ -191,7 +192,7 @@ def test_options_of_several_tokens_and_long_inputs_go_the_usual_way(monkeypatch:
     long = "I paid my neighbour for the work. " * 80
     requests = [asked("I paid.", options=((" is fair to all",), (" hurts",))), asked(long), asked("I paid.")]
     alike(*both_ways(requests, loaded, monkeypatch))
-    assert sum(forths) == 1 + 2 + 5  # the first look, both ends and the points of the third alone
+    assert sum(forths) == 2 + 2 + 5  # the first look, both ends and the points of the third alone
 
 
 def test_what_differs_is_not_taken(monkeypatch: Any, forths: list[int]) -> None:
@@ -205,7 +206,7 @@ def test_what_differs_is_not_taken(monkeypatch: Any, forths: list[int]) -> None:
 
     monkeypatch.setattr(line_points, "llama_weights", wrong)
     alike(*both_ways([asked(text) for text in TEXTS], loaded, monkeypatch))
-    assert forths == [1]
+    assert forths == [2]
 
 
 def test_without_memory_for_it_the_usual_way_is_taken(monkeypatch: Any) -> None:
@@ -253,3 +254,66 @@ def test_the_model_is_as_it_was() -> None:
     assert all(weight.grad is None for weight in loaded.model.parameters())
     assert not any(module._forward_hooks for module in loaded.model.modules())
     assert tiny_causal() is not loaded.model
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.0])
+@pytest.mark.parametrize("steps", [5, "auto"])
+def test_tokens_that_are_small_beside_the_baseline(
+    scale: float, steps: Any, monkeypatch: Any, forths: list[int]
+) -> None:
+    """Sums of squares that cancel, and an input that is the baseline plus a difference, would lose them."""
+    loaded = family(rms_norm_eps=1e-6, initializer_range=1.0)
+    small = tiny_tokenizer()(" friend", add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        loaded.model.get_input_embeddings().weight[small] *= scale
+    requests = [asked("I paid.", steps=steps), asked(TEXTS[0], steps=steps)]
+    alike(*both_ways(requests, loaded, monkeypatch), auto=steps == "auto")
+    assert len(forths) > 1
+
+
+def test_the_value_does_not_hang_on_what_is_asked_beside() -> None:
+    loaded = family(initializer_range=1.0)
+    alone, beside = (
+        attribute(loaded, [asked(TEXTS[0], methods=methods)], budget=4096)[0]
+        for methods in (IG, (*IG, "input_x_gradient"))
+    )
+    assert isinstance(alone, Attributed)
+    assert isinstance(beside, Attributed)
+    assert alone.value == pytest.approx(beside.value, abs=1e-4)
+
+
+def test_one_input_that_is_not_finite_goes_the_usual_way(monkeypatch: Any, forths: list[int]) -> None:
+    loaded = family()
+    texts = ("I paid my neighbour for it.", "I lied.")
+    usual, huge = (set(tiny_tokenizer()(f"{text}\nAnswer:")["input_ids"]) for text in texts)
+    with torch.no_grad():
+        loaded.model.get_input_embeddings().weight[list(huge - usual)] = 1e25
+    ours, wanted = both_ways([asked(text, baseline="zero") for text in texts], loaded, monkeypatch)
+    assert [type(one) for one in ours] == [type(one) for one in wanted]
+    alike(ours[:1], wanted[:1])
+    assert len(forths) > 1
+
+
+def test_under_another_default_precision_and_under_autocast(monkeypatch: Any, forths: list[int]) -> None:
+    loaded = family()
+    requests = [asked(text) for text in TEXTS]
+    torch.set_default_dtype(torch.float64)
+    try:
+        alike(*both_ways(requests, loaded, monkeypatch))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    seen = len(forths)
+    assert seen > 1
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, wanted = both_ways(requests, loaded, monkeypatch)
+    alike(ours, wanted)
+    assert len(forths) == seen
+
+
+def test_without_memory_for_copies_of_weights_the_usual_way_is_taken(monkeypatch: Any, forths: list[int]) -> None:
+    def full(_: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+
+    monkeypatch.setattr(line_points, "llama_weights", full)
+    alike(*both_ways([asked("I paid.")], family(), monkeypatch))
+    assert not forths

@@ -172,6 +172,23 @@ def _replaced(model: Any) -> None:
     model.model.layers[0].mlp.down_proj = Doubled(old.in_features, old.out_features, bias=False)
 
 
+def _own_forward(model: Any) -> None:
+    attention = model.model.layers[1].self_attn
+    attention.forward = attention.forward
+
+
+def _of_another_kind(model: Any) -> None:
+    class Packed(torch.nn.Parameter):  # type: ignore[misc,name-defined]
+        pass
+
+    inner = model.model.layers[0].mlp
+    inner.up_proj.weight = Packed(inner.up_proj.weight.detach())
+
+
+def _renormed(model: Any) -> None:
+    model.get_input_embeddings().max_norm = 1.0
+
+
 def _set(name: str, value: Any) -> Callable[[Any], None]:
     return lambda model: setattr(model.config, name, value)
 
@@ -179,9 +196,10 @@ def _set(name: str, value: Any) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        _biased, _hooked, _replaced,
+        _biased, _hooked, _replaced, _own_forward, _of_another_kind, _renormed,
         _set("hidden_act", "gelu"), _set("sliding_window", 8), _set("num_hidden_layers", 1),
         _set("rope_parameters", {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}),
+        _set("_attn_implementation_internal", "flex_attention"),
         lambda model: model.to(torch.bfloat16), lambda model: model.to(torch.float64),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ model runs as always.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 from typing import Any, Final
@@ -22,6 +23,7 @@ from dfar_toolkit.engines.requests import Failed
 
 DIFFERENCE: Final = "difference"
 LONGEST: Final = 512  # tokens of an input; attention's shares are kept for the way back
+_BLOCK: Final = 0.75  # of the budget: what is run forth and back together
 _BATCH: Final = 4  # budgets: what follows the last layer are many short steps, better taken for many points at once
 _APART: Final = 1e-3  # of the largest score, from the model's own gradients: rounding makes 1e-5 of it
 
@@ -39,11 +41,16 @@ def points_of(batches: GradientBatches, scalar: Any, inputs: Sequence[Any], noth
     if not isinstance(scalar, OptionScalar) or scalar.model.training:
         return batches
     fitting = [at for at, one in enumerate(inputs) if not one.job.stems and one.length <= LONGEST]
-    weights = llama_weights(scalar.model) if fitting else None
+    try:
+        weights = llama_weights(scalar.model) if fitting else None
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return batches
     if weights is None:
         return batches
     written = LinePoints(batches, scalar, inputs, nothing, budget, weights, frozenset(fitting))
-    return written if written.agrees(fitting[0]) else batches
+    return written if written.agrees(max(fitting, key=lambda at: inputs[at].length)) else batches
 
 
 class LinePoints:
@@ -83,16 +90,22 @@ class LinePoints:
         return [found[at] for at in range(len(points))]
 
     def agrees(self, at: int) -> bool:
-        """Whether the middle of an input's line has the scores of the model's own gradients."""
+        """Whether the middle and the end of an input's line are as by the model's own gradients."""
         import numpy as np
 
-        point = [Point(at, 0.5)]
-        (real,) = self._batches.at(point, (DIFFERENCE,), own=True)
-        written = self._written(point, own=True, scores=True).get(0)
-        if isinstance(real, Failed) or not isinstance(written, AtPoint):
-            return False
-        wanted, own = (np.append(one.scores[DIFFERENCE], one.value) for one in (real, written))
-        return bool(np.abs(own - wanted).max() <= _APART * np.abs(wanted).max())
+        points = [Point(at, 0.5), Point(at, 1.0)]
+        real = self._batches.at(points, (DIFFERENCE,), own=True)
+        written = self._written(points, own=True, scores=True)
+        for place, wanted in enumerate(real):
+            own = written.get(place)
+            if own is None or isinstance(wanted, Failed):
+                return False
+            scores = wanted.scores[DIFFERENCE]
+            if np.abs(own.scores[DIFFERENCE] - scores).max() > _APART * np.abs(scores).max():
+                return False
+            if abs(own.value - wanted.value) > _APART * max(abs(wanted.value), np.abs(scores).max()):
+                return False
+        return True
 
     def _written(self, points: Sequence[Point], *, own: bool, scores: bool) -> dict[int, AtPoint]:
         """What the layers written out can; nothing of a beginning that they have no memory for."""
@@ -123,32 +136,35 @@ class LinePoints:
                 numbers = [points[block[0]].at for block in batch]
                 lines = self._lines(run, list(dict.fromkeys(numbers)), len(prefix))
                 forths = [
-                    run.forth(lines[number], torch.tensor([points[at].alpha for at in block]))
+                    run.forth(lines[number], torch.tensor([points[at].alpha for at in block], dtype=torch.float32))
                     for number, block in zip(numbers, batch, strict=True)
                 ]
                 replies = self._replies(run, forths, numbers, scores=scores)
-                found |= zip([names[at] for block in batch for at in block], replies, strict=True)
+                own = zip([names[at] for block in batch for at in block], replies, strict=True)
+                found |= {name: reply for name, reply in own if reply is not None}
         return found
 
     def _batches_of(self, points: Sequence[Point], done: int) -> Iterator[list[list[int]]]:
         """Blocks of points of one input each; batches of blocks of about equal lengths."""
+        # Beside what autograd would keep, which the budget is made of, there are the shares of attention.
+        config = self._weights.model.config
+        apart = self._weights.heads / (14 * config.hidden_size + 4 * config.intermediate_size)
         own: dict[int, list[int]] = {}
         for at, point in enumerate(points):
             own.setdefault(point.at, []).append(at)
         batch: list[list[int]] = []
-        tokens = 0
+        tokens = 0.0
         for number in sorted(own, key=lambda number: -self._inputs[number].length):
-            length = max(self._inputs[number].length - done, 1)
-            todo = own[number]
-            parts = -(-len(todo) * length // max(self._budget * 2 // 3, 1))
-            size = -(-len(todo) // min(parts, len(todo)))
+            whole = self._inputs[number].length
+            row, todo = (whole - done) * (1 + apart * whole), own[number]
+            size = max(-(-len(todo) // math.ceil(len(todo) * row / (_BLOCK * self._budget))), 1)
             for start in range(0, len(todo), size):
                 block = todo[start : start + size]
                 batch.append(block)
-                tokens += len(block) * length
+                tokens += len(block) * row
                 if tokens >= _BATCH * self._budget:
                     yield batch
-                    batch, tokens = [], 0
+                    batch, tokens = [], 0.0
         if batch:
             yield batch
 
@@ -158,35 +174,41 @@ class LinePoints:
 
         rows = [self._inputs[number].job.prompt[done:] for number in numbers]
         embeddings = self._weights.model.get_input_embeddings().weight[torch.tensor(list(chain(*rows)))]
-        marks = torch.zeros(len(embeddings), 1)
         starts = accumulate(map(len, rows), initial=-done)
         explained = [
             [start + place for place in self._inputs[number].explained]
             for start, number in zip(starts, numbers, strict=False)
         ]
-        marks[list(chain(*explained))] = 1
-        differences = (embeddings - self._nothing.to(embeddings)) * marks
-        lines = run.lines(embeddings - differences, differences, [len(row) for row in rows])
+        baselines = embeddings.clone()
+        baselines[list(chain(*explained))] = self._nothing.to(embeddings)
+        lines = run.lines(baselines, embeddings, [len(row) for row in rows])
         return dict(zip(numbers, lines, strict=True))
 
     def _replies(
         self, run: LinePass, forths: Sequence[Forth], numbers: Sequence[int], *, scores: bool
-    ) -> list[AtPoint]:
-        """What was found at the points of blocks, each of the input of that number."""
+    ) -> list[AtPoint | None]:
+        """What was found at the points of blocks, each of the input of that number; None where it is not finite."""
+        import numpy as np
+
         ends = run.ends(forths)
         inputs = [
             self._inputs[number] for number, one in zip(numbers, forths, strict=True) for _ in range(len(one.last))
         ]
         values, factors, gradient = self._numbers(ends, inputs)
         if not scores:
-            return [AtPoint(value, {}) for value in values]
-        found, start = [], 0
+            return [AtPoint(value, {}) if math.isfinite(value) else None for value in values]
+        found: list[AtPoint | None] = []
+        start = 0
         for number, one, own in zip(numbers, forths, run.scores(forths, ends, gradient), strict=True):
             rows = slice(start, start + len(one.last))
             first = len(self._inputs[number].job.prompt) - one.line.tokens
             explained = [place - first for place in self._inputs[number].explained]
             each = (own.double() * factors[rows, None]).numpy()[:, explained]
-            found += [AtPoint(value, {DIFFERENCE: own}) for value, own in zip(values[rows], each, strict=True)]
+            finite = np.isfinite(each.sum(1) + values[rows]).tolist()
+            found += [
+                AtPoint(value, {DIFFERENCE: one_point}) if fine else None
+                for value, one_point, fine in zip(values[rows], each, finite, strict=True)
+            ]
             start += len(one.last)
         return found
 

@@ -1,14 +1,15 @@
 r"""The first layer's queries, keys and values on the line between two inputs, and what tokens' shares of it are.
 
-The embeddings are \(x(\alpha) = b + \alpha d\), and the first thing done with them is a norm and a product with a
-matrix \(W\): with \(r(\alpha)\) one over the root mean square, \(W n(\alpha) = r(\alpha)\,(W b + \alpha W d)\). So both
-products are made once for all points, turned by the tokens' places once, and the way back needs none: with \(g\) the
-gradient by \(q = W n\),
+The embeddings are \(x(\alpha) = (1 - \alpha) b + \alpha x\), and the first thing done with them is a norm and a product
+with a matrix \(W\): with \(r(\alpha)\) one over the root mean square, \(W n(\alpha) = r(\alpha)\,((1 - \alpha) W b +
+\alpha W x)\). So the products are made once for all points, turned by the tokens' places once, and the way back needs
+none: with \(d = x - b\) and \(g\) the gradient by \(q = W n\),
 
-\[\langle d, \partial f/\partial x\rangle = r \langle g, W d\rangle
-- r^2\,\mathrm{mean}(x d)\,\langle g, q\rangle,\]
+\[\langle d, \partial f/\partial x(\alpha)\rangle = r \langle g, W d\rangle
+- r^2\,\mathrm{mean}(x(\alpha)\,d)\,\langle g, q\rangle,\]
 
-token by token, as \(r' = -r^3\,\mathrm{mean}(x d)\); what reaches the embeddings past the layer is added.
+token by token, as \(r' = -r^3\,\mathrm{mean}(x(\alpha)\,d)\); what reaches the embeddings past the layer is added. Both
+ends and the difference are kept, as a small one cannot be had back from the sum of large ones.
 """
 
 from __future__ import annotations
@@ -20,25 +21,17 @@ from dfar_toolkit.engines.llama.heads import Heads
 from dfar_toolkit.engines.llama.rotation import Rotation, Rotations, turned
 
 
-class Squares(NamedTuple):
-    """Of each token the means over hidden units of b b, b d and d d, each (tokens,)."""
-
-    start: Any
-    mixed: Any
-    far: Any
-
-
 class Line(NamedTuple):
-    """What is the same at all points; of pairs the first is of the baseline, the second of the difference.
+    """What is the same at all points; of threes the first is of the baseline, then of the input and the difference.
 
     Attributes:
         tokens: Tokens of the input.
         rotation: Of its tokens.
-        ends: (2, tokens times hidden).
-        queries: (2, kept, tokens times shared, head).
-        keys: (2, kept, tokens, head).
+        ends: (3, tokens times hidden).
+        queries: (3, kept, tokens times shared, head).
+        keys: (3, kept, tokens, head).
         values: The same.
-        squares: What the norm needs.
+        products: Means over hidden units of products of any two of the three, (3, 3, tokens).
     """
 
     tokens: int
@@ -47,7 +40,7 @@ class Line(NamedTuple):
     queries: Any
     keys: Any
     values: Any
-    squares: Squares
+    products: Any
 
 
 class AtPoints(NamedTuple):
@@ -71,13 +64,13 @@ class AtPoints(NamedTuple):
 
 
 def lines_between(
-    baselines: Any, differences: Any, sizes: Sequence[int], reads: Any, heads: Heads, rotations: Rotations
+    baselines: Any, inputs: Any, sizes: Sequence[int], reads: Any, heads: Heads, rotations: Rotations
 ) -> list[Line]:
     """Lines of several inputs, behind one another.
 
     Args:
         baselines: (tokens of all, hidden).
-        differences: What is added to them, (tokens of all, hidden).
+        inputs: The same.
         sizes: Tokens of each input.
         reads: The first layer's matrix, (numbers of queries, keys and values, hidden).
         heads: How these are parted.
@@ -85,16 +78,15 @@ def lines_between(
     """
     import torch
 
-    ends = torch.stack([baselines, differences])
+    ends = torch.stack([baselines, inputs, inputs - baselines])
     turns = [rotations.of(size) for size in sizes]
     numbers = turned(ends @ reads.T, torch.cat([own.forth.all for own in turns]))
-    means = (ends[:, None] * ends).mean(-1)
+    products = (ends[:, None] * ends).mean(-1)
     found, start = [], 0
     for size, rotation in zip(sizes, turns, strict=True):
         here = slice(start, start + size)
-        queries, keys, values = (own.unflatten(0, (2, -1)) for own in heads.parted(numbers[:, here]))
-        squares = Squares(means[0, 0, here], means[0, 1, here], means[1, 1, here])
-        found.append(Line(size, rotation, ends[:, here].flatten(1), queries, keys, values, squares))
+        queries, keys, values = (own.unflatten(0, (3, -1)) for own in heads.parted(numbers[:, here]))
+        found.append(Line(size, rotation, ends[:, here].flatten(1), queries, keys, values, products[:, :, here]))
         start += size
     return found
 
@@ -109,20 +101,21 @@ def at_points(line: Line, alphas: Any, tiny: float) -> AtPoints:
     """
     import torch
 
-    far = alphas[:, None]
-    start, mixed, most = line.squares
-    # Means of squares are never negative; of two vectors that nearly cancel the rounded one could be.
-    inverse = torch.rsqrt((start + 2 * far * mixed + far * far * most).clamp_(min=0).add_(tiny))
-    mix = torch.stack([torch.ones_like(alphas), alphas], 1)
+    far, near = alphas[:, None], 1 - alphas[:, None]
+    (start, mixed, _), (_, end, _), _ = line.products
+    square = near * near * start + 2 * far * near * mixed + far * far * end
+    # A mean of squares is never negative; where both ends nearly cancel, the rounded one could be.
+    inverse = torch.rsqrt(square.clamp_(min=0).add_(tiny))
+    mix = torch.cat([near, far], 1)
 
     def mixed_in(ends: Any, scale: Any) -> Any:
-        found = (mix @ ends.reshape(2, -1)).view(len(alphas), *ends.shape[1:])
+        found = (mix @ ends[:2].view(2, -1)).view(len(alphas), *ends.shape[1:])
         return found.mul_(scale[:, None, :, None]).flatten(0, 1)
 
     shared = line.queries.shape[2] // line.tokens
     return AtPoints(
         alphas,
-        (mix @ line.ends).view(len(alphas) * line.tokens, -1),
+        (mix @ line.ends[:2]).view(len(alphas) * line.tokens, -1),
         inverse,
         mixed_in(line.queries, inverse.repeat_interleave(shared, 1)),
         mixed_in(line.keys, inverse),
@@ -147,17 +140,17 @@ def shares_of(line: Line, points: AtPoints, past: Any, by_queries: Any, by_keys:
     import torch
 
     count, far = len(points.alphas), points.alphas[:, None]
-    bent = points.inverse * (line.squares.mixed + far * line.squares.far)
+    bent = points.inverse * ((1 - far) * line.products[0, 2] + far * line.products[1, 2])
 
     def along(gradient: Any, own: Any, ends: Any) -> Any:
         """Products of gradients with how the numbers change, but for the factor r; (points, tokens)."""
         slope = bent if ends.shape[2] == line.tokens else bent.repeat_interleave(ends.shape[2] // line.tokens, 1)
-        change = torch.addcmul(ends[1], own.view(count, *ends.shape[1:]), slope[:, None, :, None], value=-1)
-        products = change.mul_(gradient.view_as(change)).view(count, len(ends[1]), line.tokens, -1)
+        change = torch.addcmul(ends[2], own.view(count, *ends.shape[1:]), slope[:, None, :, None], value=-1)
+        products = change.mul_(gradient.view_as(change)).view(count, len(ends[2]), line.tokens, -1)
         return products.sum(-1).sum(1)
 
     found = along(by_queries, points.queries, line.queries)
     found += along(by_keys, points.keys, line.keys)
     found += along(by_values, points.values, line.values)
-    difference = line.ends[1].view(line.tokens, -1)
+    difference = line.ends[2].view(line.tokens, -1)
     return found.mul_(points.inverse).add_(torch.linalg.vecdot(past.view(count, line.tokens, -1), difference))

@@ -88,10 +88,10 @@ class LinePass:
         self._rotations = Rotations(weights, self._first, most)
         self._attention = CausalAttention(self._first, self._heads.shared, like)
 
-    def lines(self, baselines: Any, differences: Any, sizes: Sequence[int]) -> list[Line]:
+    def lines(self, baselines: Any, inputs: Any, sizes: Sequence[int]) -> list[Line]:
         """Lines of inputs of these sizes, as :func:`~dfar_toolkit.engines.llama.line.lines_between` says."""
         reads = self._weights.layers[0].reads
-        return lines_between(baselines, differences, sizes, reads, self._heads, self._rotations)
+        return lines_between(baselines, inputs, sizes, reads, self._heads, self._rotations)
 
     def forth(self, line: Line, alphas: Any) -> Forth:
         """Points of a line, (points,), up to the feed-forward part of the last layer."""

@@ -14,6 +14,10 @@ from typing import Any, Final, NamedTuple
 MODELS: Final = ("LlamaForCausalLM", "MistralForCausalLM")
 _MOST: Final = 1 << 28  # bytes of weights, which are copied; larger models gain nothing, their products take the time
 _ROTATIONS: Final = ("default", "linear", "llama3")  # the same at every length
+_PARTS: Final = {
+    "ForCausalLM", "Model", "DecoderLayer", "Attention", "MLP", "RMSNorm", "RotaryEmbedding",
+    "ModuleList", "Embedding", "Linear", "SiLU", "SiLUActivation",
+}  # fmt: skip
 _LAYER: Final = {
     "input_layernorm", "post_attention_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
     "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
@@ -74,29 +78,31 @@ class LlamaWeights:
 def llama_weights(model: Any) -> LlamaWeights | None:
     """The weights of a model that is what its name says and nothing else, else None.
 
-    None for other architectures, one layer, biases, windows, rotations that change with the length, adapters, quantized
-    or spread weights, other number formats than float32, other devices than the processor, hooks, and for models whose
-    weights are too many to be copied.
+    None for other architectures, one layer, biases, windows, attention of one's own, rotations that change with the
+    length, adapters, quantized or spread weights, other number formats than float32, other devices than the processor,
+    hooks, and for models whose weights are too many to be copied.
 
     Args:
         model: A transformers model; it is not changed.
     """
     import torch
 
-    if type(model).__name__ not in MODELS or type(model).__module__.split(".")[0] != "transformers":
+    stem = type(model).__name__.removesuffix("ForCausalLM")
+    if type(model).__name__ not in MODELS or not all(_known(module, stem) for module in model.modules()):
         return None
     config = model.config
-    weights = dict(model.named_parameters())
+    weights = list(model.parameters())
     if (
         config.hidden_act != "silu"
+        or config._attn_implementation not in ("eager", "sdpa")
         or config.num_hidden_layers < 2
         or len(model.model.layers) != config.num_hidden_layers
         or getattr(config, "sliding_window", None) is not None
         or (getattr(config, "rope_parameters", None) or {}).get("rope_type") not in _ROTATIONS
-        or any(not _at_hand(weight) for weight in weights.values())
-        or sum(weight.nbytes for weight in weights.values()) > _MOST
-        or any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-        or type(model.get_input_embeddings()) is not torch.nn.Embedding
+        or model.get_input_embeddings().max_norm is not None
+        or torch.is_autocast_enabled("cpu")
+        or any(not _at_hand(weight) for weight in weights)
+        or sum(weight.nbytes for weight in weights) > _MOST
         or not all(_plain(layer) for layer in model.model.layers)
     ):
         return None
@@ -109,20 +115,24 @@ def llama_weights(model: Any) -> LlamaWeights | None:
     )  # fmt: skip
 
 
+def _known(module: Any, stem: str) -> bool:
+    """Whether a module is one of transformers' or torch's own for such a model, and nothing was put on it."""
+    kind = type(module)
+    own = kind.__module__.startswith(("transformers.models.", "transformers.activations", "torch.nn.modules."))
+    put = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    return own and kind.__name__.removeprefix(stem) in _PARTS and not put
+
+
 def _at_hand(weight: Any) -> bool:
     """Whether a weight is whole and in this memory, in single precision."""
     import torch
 
-    return weight.dtype == torch.float32 and weight.device.type == "cpu" and not hasattr(weight, "placements")
+    return type(weight) is torch.nn.Parameter and weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
 def _plain(layer: Any) -> bool:
-    """Whether a layer has just these weights, all of the usual kinds."""
-    from torch.nn import Linear
-
-    names = {name.removesuffix(".weight") for name, _ in layer.named_parameters()}
-    linear = [layer.get_submodule(name) for name in _LAYER if name.endswith("_proj")] if names == _LAYER else [None]
-    return all(type(module) is Linear for module in linear)
+    """Whether a layer has just these weights: no biases, no others."""
+    return {name.removesuffix(".weight") for name, _ in layer.named_parameters()} == _LAYER
 
 
 def _layer(layer: Any, paired: Any) -> Layer:
