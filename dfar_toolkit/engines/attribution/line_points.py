@@ -23,7 +23,7 @@ from dfar_toolkit.engines.requests import Failed
 
 DIFFERENCE: Final = "difference"
 LONGEST: Final = 512  # tokens of an input; attention's shares are kept for the way back
-_BLOCK: Final = 0.75  # of the budget: what is run forth and back together
+_BLOCK: Final = 0.9  # of the budget: what is run forth and back together
 _BATCH: Final = 4  # budgets: what follows the last layer are many short steps, better taken for many points at once
 _APART: Final = 1e-3  # of the largest score, from the model's own gradients: rounding makes 1e-5 of it
 
