@@ -2,7 +2,7 @@
 
 Small models spend most of their time between the products, on many short steps forth and back. Their layers written out
 (:mod:`dfar_toolkit.engines.llama`) take fewer, and none for the products that all points share. What they say is
-compared with the model's own gradients at one point first; where that differs, or anything is not as they need it, the
+compared with the model's own gradients at two points first; where that differs, or anything is not as they need it, the
 model runs as always.
 """
 
@@ -101,9 +101,9 @@ class LinePoints:
             if own is None or isinstance(wanted, Failed):
                 return False
             scores = wanted.scores[DIFFERENCE]
-            if np.abs(own.scores[DIFFERENCE] - scores).max() > _APART * np.abs(scores).max():
-                return False
-            if abs(own.value - wanted.value) > _APART * max(abs(wanted.value), np.abs(scores).max()):
+            most = np.abs(scores).max()
+            near = np.abs(own.scores[DIFFERENCE] - scores).max() <= _APART * most
+            if not (near and abs(own.value - wanted.value) <= _APART * max(abs(wanted.value), most)):
                 return False
         return True
 

@@ -28,8 +28,8 @@ def normed(states: Any, tiny: float) -> Normed:
 
     Example:
         >>> import torch
-        >>> normed(torch.tensor([[3.0, 3.0]]), 0.0).states
-        tensor([[1., 1.]])
+        >>> normed(torch.tensor([[3.0, 3.0]]), 0.0).states.round(decimals=4).tolist()
+        [[1.0, 1.0]]
     """
     import torch
 
