@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from tiny_models import tiny_causal, tiny_tokenizer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 IG = ("integrated_gradients",)
 LABELS = ((" ethical",), (" unethical",))  # one token each
@@ -32,14 +33,6 @@ TEXTS = (
     "ঠিক না 🙂 是的", "I paid. " * 12,
 )  # fmt: skip
 RULES = "Is it ethical or unethical? Answer with one of these labels, and with nothing else at all: "
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

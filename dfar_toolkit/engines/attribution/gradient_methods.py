@@ -23,13 +23,12 @@ from dfar_toolkit.engines.attribution.gradient_batches import (
     Points,
     Scalar,
 )
-from dfar_toolkit.engines.attribution.line_points import points_of
+from dfar_toolkit.engines.attribution.line_points import DIFFERENCE, points_of
 from dfar_toolkit.engines.attribution.settling import settled_path
 from dfar_toolkit.engines.forward_pass import NOT_FINITE
 from dfar_toolkit.engines.requests import Failed, Steps
 
 INTEGRATED: Final = "integrated_gradients"
-_PATH: Final = "difference"
 OF_ONE_PASS: Final = (
     "gradient_l1", "gradient_l2", "input_x_gradient", "input_x_gradient_l1", "input_x_gradient_l2",
 )  # fmt: skip
@@ -88,13 +87,13 @@ def scored_by_gradients(
         values = path_points.at([*ends, *(Point(at, 0.0) for at in range(count))], (), own=True)
         real, empty = values[:count], values[count:]
     alphas, weights = _rule(steps)
-    path = path_points.at([Point(at, alpha) for at in range(count) for alpha in alphas], (_PATH,), own=True)
+    path = path_points.at([Point(at, alpha) for at in range(count) for alpha in alphas], (DIFFERENCE,), own=True)
     return [_integrated(real[at], empty[at], path[at * steps : (at + 1) * steps], weights) for at in range(count)]
 
 
 def _settled(batches: GradientBatches, path_points: Points, count: int, once: Sequence[str]) -> list[Scored | Failed]:
     """The same with as many points as each input needs; the ends of the way are among them."""
-    paths = settled_path(path_points, count, _PATH)
+    paths = settled_path(path_points, count, DIFFERENCE)
     real = batches.at([Point(at, 1.0) for at in range(count)], once) if once else [
         path if isinstance(path, Failed) else AtPoint(path.real, {}) for path in paths
     ]  # fmt: skip
@@ -122,7 +121,7 @@ def _integrated(
     for weight, point in zip(weights, path, strict=True):
         if isinstance(point, Failed):
             return point
-        total = total + weight * point.scores[_PATH]
+        total = total + weight * point.scores[DIFFERENCE]
     return _whole(real, empty.value, total, len(weights))
 
 
