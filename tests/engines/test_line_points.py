@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_attribution import naive_scores, near, option_value
-from tiny_families import tiny_loaded
+from written_models import IG, RULES, TEXTS, alike, asked, both_ways, family, places_of, tokens_of
 
-from dfar_toolkit.engines.attribution import gradient_methods, line_points
+from dfar_toolkit.engines.attribution import written_points
 from dfar_toolkit.engines.attribution.attributing import attribute
 from dfar_toolkit.engines.llama.line_pass import LinePass
-from dfar_toolkit.engines.loaded import LoadedModel
-from dfar_toolkit.engines.requests import Attribute, Attributed, Failed, ScoreOptions
-from dfar_toolkit.engines.token_ids import option_ids
-from dfar_toolkit.prompts.conversation import plain
-from dfar_toolkit.prompts.placing import Place
+from dfar_toolkit.engines.requests import Attributed, Failed
 from tiny_models import tiny_causal, tiny_tokenizer
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-IG = ("integrated_gradients",)
-LABELS = ((" ethical",), (" unethical",))  # one token each
-TEXTS = (
-    "I lied to my friend.", "No.", "It is fair because I wanted to pay my neighbour for the work, and told nobody.",
-    "ঠিক না 🙂 是的", "I paid. " * 12,
-)  # fmt: skip
-RULES = "Is it ethical or unethical? Answer with one of these labels, and with nothing else at all: "
 
 
 @pytest.fixture
@@ -47,51 +33,6 @@ def forths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(LinePass, "forth", spied)
     return seen
-
-
-def family(name: str = "Llama", **more: Any) -> LoadedModel:
-    """A tiny seeded model."""
-    sizes = {
-        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "max_position_embeddings": 1024, "initializer_range": 0.3,
-    } | more  # fmt: skip
-    config = getattr(transformers, f"{name}Config")(vocab_size=len(tiny_tokenizer()), pad_token_id=0, **sizes)
-    torch.manual_seed(1)
-    model = getattr(transformers, f"{name}ForCausalLM")(config).eval()
-    for norm in [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]:
-        torch.nn.init.normal_(norm.weight, mean=1.0, std=0.3)
-    return tiny_loaded(model, max_length=1024)
-
-
-def asked(text: str, head: str = "", *, options: Any = LABELS, **how: Any) -> Attribute:
-    """The text explained, of a prompt with a head and a tail."""
-    whole = f"{head}{text}\nAnswer:"
-    settings_ = {"target": 0, "methods": IG, "steps": 5, "kind": "logit"} | how
-    return Attribute(
-        ScoreOptions(plain(whole), options), places=(Place(0, 0, len(head), len(head) + len(text)),), **settings_
-    )
-
-
-def both_ways(
-    requests: Sequence[Attribute], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, budget: int = 4096
-) -> tuple[list[Any], list[Any]]:
-    """By layers written out, and by the model's own gradients alone."""
-    ours = attribute(loaded, requests, budget=budget)
-    with monkeypatch.context() as patch:
-        patch.setattr(gradient_methods, "points_of", lambda batches, *_: batches)
-        return ours, attribute(loaded, requests, budget=budget)
-
-
-def alike(ours: Sequence[Any], wanted: Sequence[Any], *, apart: float = 1e-4, auto: bool = False) -> None:
-    """Numbers equal but for rounding, by which one way of ``auto`` may halve a panel that the other does not."""
-    for own, other in zip(ours, wanted, strict=True):
-        assert isinstance(own, Attributed), own
-        assert isinstance(other, Attributed), other
-        mine, its = (np.array(one.scores[IG[0]]) for one in (own, other))
-        np.testing.assert_allclose(mine, its, rtol=0, atol=(5e-3 if auto else apart) * np.abs(its).max())
-        assert own.value == pytest.approx(other.value, abs=2e-5)
-        assert (own.tokens, own.baseline) == (other.tokens, other.baseline)
-        assert auto or own.points == other.points
 
 
 @pytest.mark.parametrize(
@@ -143,25 +84,13 @@ def test_as_the_plain_way_one_point_at_a_time(forths: list[int]) -> None:
     (found,) = attribute(loaded, [request], budget=4096)
     assert isinstance(found, Attributed)
     assert len(forths) > 1
-    prompt, tails = _tokens(request, loaded)
+    prompt, tails = tokens_of(request, loaded)
     value = option_value(loaded.model, prompt, tails, 0, None, "log_prob")
     table = loaded.model.get_input_embeddings().weight.detach()
     real = table[torch.tensor(prompt)]
-    places = _explained(found, prompt)
+    places = places_of(found, prompt)
     empty = table[tiny_tokenizer().convert_tokens_to_ids(found.baseline)]
     near(found.scores[IG[0]], naive_scores(value, real, empty, places, 5)[IG[0]])
-
-
-def _tokens(request: Attribute, loaded: LoadedModel) -> tuple[list[int], list[list[int]]]:
-    assert isinstance(request.asked, ScoreOptions)
-    ids = option_ids(request.asked.conversation, request.asked.spellings, loaded)
-    return list(ids.common), [list(own[0]) for own in ids.tails]
-
-
-def _explained(found: Attributed, prompt: list[int]) -> list[int]:
-    starts = [at for at in range(len(prompt)) if tuple(prompt[at : at + len(found.tokens)]) == found.tokens]
-    assert len(starts) == 1
-    return list(range(starts[0], starts[0] + len(found.tokens)))
 
 
 @settings(max_examples=12, deadline=None)
@@ -185,19 +114,19 @@ def test_options_of_several_tokens_and_long_inputs_go_the_usual_way(monkeypatch:
     long = "I paid my neighbour for the work. " * 80
     requests = [asked("I paid.", options=((" is fair to all",), (" hurts",))), asked(long), asked("I paid.")]
     alike(*both_ways(requests, loaded, monkeypatch))
-    assert sum(forths) == 2 + 2 + 5  # the first look, both ends and the points of the third alone
+    assert sum(forths) == 2 + 5  # the first look, and the points of the third alone
 
 
 def test_what_differs_is_not_taken(monkeypatch: Any, forths: list[int]) -> None:
     loaded = family()
-    real = line_points.llama_weights
+    real = written_points.llama_weights
 
     def wrong(model: Any) -> Any:
         weights = real(model)
         weights.layers[1].reads.mul_(1.02)
         return weights
 
-    monkeypatch.setattr(line_points, "llama_weights", wrong)
+    monkeypatch.setattr(written_points, "llama_weights", wrong)
     alike(*both_ways([asked(text) for text in TEXTS], loaded, monkeypatch))
     assert forths == [2]
 
@@ -307,6 +236,6 @@ def test_without_memory_for_copies_of_weights_the_usual_way_is_taken(monkeypatch
     def full(_: Any) -> Any:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
 
-    monkeypatch.setattr(line_points, "llama_weights", full)
+    monkeypatch.setattr(written_points, "llama_weights", full)
     alike(*both_ways([asked("I paid.")], family(), monkeypatch))
     assert not forths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfar_toolkit.engines.llama import weights as weights_module
-from dfar_toolkit.engines.llama.causal_attention import BLOCK, CausalAttention
+from dfar_toolkit.engines.llama.causal_attention import BLOCKS, STEP, CausalAttention
 from dfar_toolkit.engines.llama.feed_forward import fed, fed_back
+from dfar_toolkit.engines.llama.head import Head
 from dfar_toolkit.engines.llama.heads import Heads
 from dfar_toolkit.engines.llama.last_token import LastTokenAttention
 from dfar_toolkit.engines.llama.rms_norm import add_back, normed
@@ -61,7 +63,7 @@ def test_norm_forth_and_back(scale: float) -> None:
     states, upper = drawn(5, 8) * scale, drawn(5, 8, seed=1)
     past = normed(states.clone(), TINY)
     same(past.states, plain_norm(states))
-    same(add_back(upper, past, torch.ones_like(upper)), 1 + slopes(plain_norm, upper, states)[0])
+    same(add_back(upper.clone(), past, torch.ones_like(upper)), 1 + slopes(plain_norm, upper, states)[0])
 
 
 def test_feed_forward_forth_and_back() -> None:
@@ -78,10 +80,51 @@ def test_feed_forward_forth_and_back() -> None:
     same(fed_back(upper.clone(), layer, past), slopes(plain, upper, states)[0])
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_logits_of_the_head_forth_and_back(shared: bool) -> None:
+    """Weighed sums of a model's logits, of each state its own or of all the same."""
+    model = copy.deepcopy(tiny_causal()).double()
+    torch.nn.init.normal_(model.model.norm.weight)
+    head = Head(_in_double(model))
+    states, upper = drawn(3, model.config.hidden_size), torch.ones(3, dtype=torch.float64)
+    tokens, signs = [[5, 9], [7, 5], [11, 12]], torch.tensor([1.0, -1.0], dtype=torch.float64)
+    each = [tokens[0]] * 3 if shared else tokens
+
+    def plain(given: Any) -> Any:
+        logits = model.lm_head(plain_norm(given) * model.model.norm.weight)
+        return torch.stack([row[a] - row[b] for row, (a, b) in zip(logits, each, strict=True)])
+
+    along = torch.stack([head.along(torch.tensor(own), signs) for own in each])
+    found, past = head.logits(states, along[0] if shared else along)
+    same(found, plain(states))
+    same(head.logits_back(past), slopes(plain, upper, states)[0])
+
+
+def test_logarithms_of_probabilities_forth_and_back() -> None:
+    """One token asked twice counts twice."""
+    model = copy.deepcopy(tiny_causal()).double()
+    torch.nn.init.normal_(model.model.norm.weight)
+    head = Head(_in_double(model))
+    states, upper = drawn(3, model.config.hidden_size), drawn(3, 2)
+    tokens = torch.tensor([[5, 9], [7, 7], [11, 12]])
+
+    def plain(given: Any) -> Any:
+        return model.lm_head(plain_norm(given) * model.model.norm.weight).log_softmax(-1).gather(1, tokens)
+
+    found, past = head.log_probs(states, tokens)
+    same(found, plain(states))
+    same(head.log_probs_back(upper, past), slopes(plain, upper, states)[0])
+
+
+def _in_double(model: Any) -> Any:
+    """What a head needs of a model's weights, in double precision, which models are not written out in."""
+    return SimpleNamespace(model=model, tiny=TINY)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
-    tokens=st.sampled_from([1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3]),
-    before=st.sampled_from([0, 1, 17]), shared=st.integers(1, 3), batch=st.integers(1, 3),
+    tokens=st.sampled_from([1, 2, STEP - 1, STEP, STEP + 7, STEP + 8, 3 * STEP + 1, STEP * BLOCKS, STEP * BLOCKS + 5]),
+    before=st.sampled_from([0, 1, 9, 15, 17, 32]), shared=st.integers(1, 3), batch=st.integers(1, 3),
 )  # fmt: skip
 def test_causal_attention_forth_and_back(tokens: int, before: int, shared: int, batch: int) -> None:
     queries, upper = drawn(batch, tokens * shared, 4), drawn(batch, tokens * shared, 4, seed=1)
@@ -92,7 +135,7 @@ def test_causal_attention_forth_and_back(tokens: int, before: int, shared: int, 
     def plain(asked: Any, seen: Any, said: Any) -> Any:
         return (asked @ seen.transpose(1, 2)).masked_fill(later, -torch.inf).softmax(-1) @ said
 
-    attention = CausalAttention(before, shared, queries)
+    attention = CausalAttention(before, tokens + 2, shared, queries)
     found, shares = attention.forth(queries, keys, values)
     same(found, plain(queries, keys, values))
     by_queries, by_keys, by_values = attention.back(upper, queries, keys, values, shares)

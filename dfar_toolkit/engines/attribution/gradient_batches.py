@@ -215,6 +215,23 @@ def _reduced(read: Read, gradient: Any, points: int, reductions: Sequence[Reduct
         # What a point's rows share is the same in each, so that any of them gives its embeddings.
         rows = list({owner: row for row, owner in enumerate(owners)}.values())
         leaf, difference = leaf[rows], difference[rows]
+    return reduced(gradient, leaf, difference, reductions)
+
+
+def reduced(gradient: Any, leaf: Any, difference: Any, reductions: Sequence[Reduction]) -> Any:
+    """Gradients over hidden units; reductions as of :meth:`GradientBatches.at`.
+
+    Args:
+        gradient: (rows, width, hidden).
+        leaf: Embeddings, the same.
+        difference: Of input and baseline, the same.
+        reductions: Which.
+
+    Returns:
+        (reductions, rows, width), a float64 array.
+    """
+    import torch
+
     found = []
     for name in reductions:
         if name == "difference":

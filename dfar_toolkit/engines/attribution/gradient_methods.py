@@ -23,8 +23,10 @@ from dfar_toolkit.engines.attribution.gradient_batches import (
     Points,
     Scalar,
 )
-from dfar_toolkit.engines.attribution.line_points import DIFFERENCE, points_of
+from dfar_toolkit.engines.attribution.line_points import points_of
+from dfar_toolkit.engines.attribution.row_points import many, rows_of
 from dfar_toolkit.engines.attribution.settling import settled_path
+from dfar_toolkit.engines.attribution.written_points import DIFFERENCE, written_out
 from dfar_toolkit.engines.forward_pass import NOT_FINITE
 from dfar_toolkit.engines.requests import Failed, Steps
 
@@ -75,14 +77,17 @@ def scored_by_gradients(
     count = len(inputs)
     once = [method for method in OF_ONE_PASS if method in methods]
     ends = [Point(at, 1.0) for at in range(count)]
+    worth = INTEGRATED in methods or (bool(once) and many(inputs))
+    written = written_out(scalar, inputs) if worth else None
+    row_points = rows_of(batches, written, nothing, once, budget)
     if INTEGRATED not in methods:
-        return [_checked(one, {}, {}) for one in batches.at(ends, once)]
-    path_points = points_of(batches, scalar, inputs, nothing, budget)
+        return [_checked(one, {}, {}) for one in row_points.at(ends, once)]
+    path_points = points_of(batches, written, nothing, budget)
     if steps == "auto":
-        return _settled(batches, path_points, count, once)
+        return _settled(row_points, path_points, count, once)
     empty: list[AtPoint | Failed]
     if once:
-        real, empty = batches.at(ends, once), path_points.at([Point(at, 0.0) for at in range(count)], ())
+        real, empty = row_points.at(ends, once), path_points.at([Point(at, 0.0) for at in range(count)], ())
     else:
         values = path_points.at([*ends, *(Point(at, 0.0) for at in range(count))], (), own=True)
         real, empty = values[:count], values[count:]
@@ -91,10 +96,10 @@ def scored_by_gradients(
     return [_integrated(real[at], empty[at], path[at * steps : (at + 1) * steps], weights) for at in range(count)]
 
 
-def _settled(batches: GradientBatches, path_points: Points, count: int, once: Sequence[str]) -> list[Scored | Failed]:
+def _settled(row_points: Points, path_points: Points, count: int, once: Sequence[str]) -> list[Scored | Failed]:
     """The same with as many points as each input needs; the ends of the way are among them."""
     paths = settled_path(path_points, count, DIFFERENCE)
-    real = batches.at([Point(at, 1.0) for at in range(count)], once) if once else [
+    real = row_points.at([Point(at, 1.0) for at in range(count)], once) if once else [
         path if isinstance(path, Failed) else AtPoint(path.real, {}) for path in paths
     ]  # fmt: skip
     return [

@@ -51,10 +51,15 @@ class OptionScalar:
         run: The model's pass.
         ways: What the model's cache allows.
         kind: Which number.
+
+    Attributes:
+        kind: Which number.
+        model: The model.
+        device: Where it is.
     """
 
     def __init__(self, run: ForwardPass, ways: Ways, kind: TargetKind) -> None:
-        self._run, self._ways, self._kind = run, ways, kind
+        self._run, self._ways, self.kind = run, ways, kind
         self._prefix: Tokens = ()
         self._held: Held | None = None
         self.model, self.device = run.model, run.device
@@ -80,26 +85,12 @@ class OptionScalar:
                 logits = self._forked(inputs, line, places)
             else:
                 logits = self._whole(inputs, line, places, held=fits)
-        return weighed(option_table(logits, places.asked(inputs), self._kind), inputs, self._kind)
+        return weighed(option_table(logits, places.asked(inputs), self.kind), inputs, self.kind)
 
     @property
     def held(self) -> Held | None:
         """What the beginning left."""
         return self._held
-
-    def of_last(self, logits: Any, inputs: Sequence[OptionInput]) -> Weighed:
-        """The numbers of inputs whose options have one token each, by the logits after their prompts, one line each."""
-        import torch
-
-        tokens = [[token for ((token,),) in one.job.options] for one in inputs]
-        most = max(map(len, tokens))
-        table = logits.gather(1, torch.tensor([own + own[:1] * (most - len(own)) for own in tokens]))
-        if self._kind != "logit":
-            table = table - logits.logsumexp(-1, keepdim=True)
-        if any(len(own) < most for own in tokens):
-            missing = torch.arange(most) >= torch.tensor([len(own) for own in tokens])[:, None]
-            table = table.masked_fill(missing, -torch.inf)
-        return weighed(table, inputs, self._kind)
 
     def _forked(self, inputs: Sequence[OptionInput], line: EmbeddingLine, places: _Places) -> Any:
         """Prompts but for their last token, then that and the options: only those reach the model's last layer."""

@@ -83,3 +83,45 @@ def weighed(table: Any, chosen: Sequence[Chosen], kind: TargetKind) -> Weighed:
     second = second.masked_fill(without, -torch.inf)
     top = torch.maximum(first, second).detach()
     return Weighed((first - top).exp() - (second - top).exp(), top.double().exp())
+
+
+class Sloped(NamedTuple):
+    """Numbers with how their parts change with the table.
+
+    Attributes:
+        values: (inputs,), in float64: parts times factors.
+        factors: (inputs,), in float64.
+        slopes: Gradients of parts by the table, (inputs, options).
+    """
+
+    values: Any
+    factors: Any
+    slopes: Any
+
+
+def sloped(table: Any, chosen: Sequence[Chosen], kind: TargetKind) -> Sloped:
+    """As :func:`weighed`, with the gradients, for models whose way back is written out.
+
+    The slope is 1 at the target and -1 at the contrast. For ``option_log_prob`` the options' probabilities times the
+    sum of these are taken off, for ``prob`` they are the exponentials that parts are made of.
+
+    Args:
+        table: (inputs, options): logits or logarithms of probabilities.
+        chosen: For each input its target and contrast.
+        kind: As there.
+    """
+    import torch
+
+    parts, factors = weighed(table, chosen, kind)
+    signs = torch.zeros_like(table)
+    signs[torch.arange(len(chosen)), torch.tensor([one.target for one in chosen])] = 1
+    against = [(row, one.contrast) for row, one in enumerate(chosen) if one.contrast is not None]
+    if against:
+        own, contrast = torch.tensor(against).T
+        signs[own, contrast] = -1
+    if kind == "prob":
+        named = table.masked_fill(signs == 0, -torch.inf)
+        signs *= (named - named.amax(-1, keepdim=True)).exp()
+    elif kind == "option_log_prob":
+        signs -= signs.sum(-1, keepdim=True) * table.softmax(-1)
+    return Sloped(parts.double() * factors, factors, signs)

@@ -30,13 +30,19 @@ class Fed(NamedTuple):
 
 
 def fed(states: Any, layer: Layer, tiny: float) -> tuple[Any, Fed]:
-    """The layer's states after it, (tokens, hidden), and what the way back needs."""
+    """The layer's states after it, in place, and what the way back needs.
+
+    Args:
+        states: (tokens, hidden); changed.
+        layer: The layer.
+        tiny: What the norm adds to the mean square.
+    """
     import torch
 
     norm = normed(states, tiny)
     gate, up = norm.states @ layer.gate.T, norm.states @ layer.up.T
     opened = torch.nn.functional.silu(gate)
-    return torch.addmm(states, opened * up, layer.down.T), Fed(norm, gate, up, opened)
+    return states.addmm_(opened * up, layer.down.T), Fed(norm, gate, up, opened)
 
 
 def fed_back(gradient: Any, layer: Layer, past: Fed) -> Any:
@@ -45,11 +51,12 @@ def fed_back(gradient: Any, layer: Layer, past: Fed) -> Any:
     Args:
         gradient: (tokens, hidden); changed.
         layer: The layer.
-        past: What it did.
+        past: What it did; used up.
     """
     import torch
 
     inner = gradient @ layer.down
-    gate = torch.ops.aten.silu_backward(inner * past.up, past.gate)
-    back = torch.addmm(gate @ layer.gate, inner.mul_(past.opened), layer.up)
+    gate = past.up.mul_(inner)
+    torch.ops.aten.silu_backward.grad_input(gate, past.gate, grad_input=gate)
+    back = (gate @ layer.gate).addmm_(inner.mul_(past.opened), layer.up)
     return add_back(back, past.norm, gradient)

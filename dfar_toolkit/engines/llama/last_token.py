@@ -47,13 +47,14 @@ class LastTokenAttention:
         self._first = 0 if before is None else before.shape[1]
         self._own = torch.eye(heads.kept, dtype=values.dtype, device=values.device)[:, None, :, None]
 
-    def forth(self, queries: Any, keys: Any, states: Any) -> tuple[Any, Asked]:
+    def forth(self, queries: Any, keys: Any, states: Any, padding: Any | None = None) -> tuple[Any, Asked]:
         """Attention.
 
         Args:
             queries: (rows, heads times size), already scaled.
             keys: (rows, before + tokens, kept times size).
             states: Normed, (rows, tokens, hidden).
+            padding: What is added to logits, (rows, 1, before + tokens); None: nothing.
 
         Returns:
             As queries, and what the way back needs.
@@ -62,7 +63,8 @@ class LastTokenAttention:
 
         rows = len(queries)
         wide = self._wide(queries)
-        share = torch.softmax(torch.bmm(wide, keys.transpose(1, 2)), -1)
+        logits = torch.bmm(wide, keys.transpose(1, 2))
+        share = torch.softmax(logits if padding is None else logits.add_(padding), -1)
         mixed = torch.bmm(share[:, :, self._first :], states)
         found = torch.bmm(self._by_kept(mixed), self._values.transpose(1, 2))
         if self._before is not None:

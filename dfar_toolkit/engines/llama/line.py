@@ -101,23 +101,24 @@ def at_points(line: Line, alphas: Any, tiny: float) -> AtPoints:
     """
     import torch
 
-    far, near = alphas[:, None], 1 - alphas[:, None]
+    far = alphas[:, None]
+    near = 1 - far
     (start, mixed, _), (_, end, _), _ = line.products
     square = near * near * start + 2 * far * near * mixed + far * far * end
     # A mean of squares is never negative; where both ends nearly cancel, the rounded one could be.
-    inverse = torch.rsqrt(square.clamp_(min=0).add_(tiny))
-    mix = torch.cat([near, far], 1)
+    inverse = square.clamp_(min=0).add_(tiny).rsqrt_()
+    shared = line.queries.shape[2] // line.tokens
+    spread = inverse if shared == 1 else inverse.repeat_interleave(shared, 1)
 
     def mixed_in(ends: Any, scale: Any) -> Any:
-        found = (mix @ ends[:2].view(2, -1)).view(len(alphas), *ends.shape[1:])
+        found = torch.lerp(ends[0], ends[1], alphas[:, None, None, None])
         return found.mul_(scale[:, None, :, None]).flatten(0, 1)
 
-    shared = line.queries.shape[2] // line.tokens
     return AtPoints(
         alphas,
-        (mix @ line.ends[:2]).view(len(alphas) * line.tokens, -1),
+        torch.lerp(line.ends[0], line.ends[1], far).view(len(alphas) * line.tokens, -1),
         inverse,
-        mixed_in(line.queries, inverse.repeat_interleave(shared, 1)),
+        mixed_in(line.queries, spread),
         mixed_in(line.keys, inverse),
         mixed_in(line.values, inverse),
     )

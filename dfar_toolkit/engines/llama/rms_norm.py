@@ -38,15 +38,19 @@ def normed(states: Any, tiny: float) -> Normed:
     return Normed(states * inverse, inverse)
 
 
-def add_back(gradient: Any, past: Normed, to: Any) -> Any:
-    """Adds to ``to`` the gradient by what was normed.
+def norm_back(gradient: Any, past: Normed) -> Any:
+    """From the gradient by the normed states to the one by the states, (tokens, hidden), in place."""
+    return _along(gradient, past).mul_(past.inverse)
 
-    Args:
-        gradient: By the normed states, (tokens, hidden).
-        past: What was normed.
-        to: (tokens, hidden); changed in place, and given back.
-    """
+
+def add_back(gradient: Any, past: Normed, to: Any) -> Any:
+    """The same added to ``to``, (tokens, hidden), in place, which is given back; ``gradient`` is used up."""
+    return to.addcmul_(_along(gradient, past), past.inverse)
+
+
+def _along(gradient: Any, past: Normed) -> Any:
+    """What of a gradient does not change the length, in place."""
     import torch
 
-    mean = torch.linalg.vecdot(gradient, past.states).div_(-gradient.shape[-1]).unsqueeze(-1)
-    return to.addcmul_(torch.addcmul(gradient, past.states, mean), past.inverse)
+    mean = torch.linalg.vecdot(gradient, past.states).div_(-gradient.shape[-1])
+    return gradient.addcmul_(past.states, mean.unsqueeze(-1))

@@ -47,7 +47,7 @@ class LlamaWeights:
     """All that its layers need.
 
     Attributes:
-        model: The model, of which the rotation, the last norm and the head are taken as they are.
+        model: The model, of which embeddings, rotation, last norm and head are taken as they are.
         layers: The layers.
         heads: Heads of queries.
         kept: Heads of keys and values; each serves ``heads // kept`` of queries.
@@ -100,6 +100,7 @@ def llama_weights(model: Any) -> LlamaWeights | None:
         or getattr(config, "sliding_window", None) is not None
         or (getattr(config, "rope_parameters", None) or {}).get("rope_type") not in _ROTATIONS
         or model.get_input_embeddings().max_norm is not None
+        or model.lm_head.bias is not None
         or torch.is_autocast_enabled("cpu")
         or any(not _at_hand(weight) for weight in weights)
         or sum(weight.nbytes for weight in weights) > _MOST
