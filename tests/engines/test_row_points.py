@@ -46,7 +46,9 @@ def backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_as_the_models_own_gradients(more: dict[str, Any], monkeypatch: Any, backs: list[int]) -> None:
     requests = [asked(text, methods=OF_ONE_PASS) for text in TEXTS]
     alike(*both_ways(requests, family(**more), monkeypatch))
-    assert backs == [1, len(TEXTS)]  # the look, and all inputs together
+    assert backs[0] == 1  # the look
+    assert sum(backs) == 1 + len(TEXTS)
+    assert max(backs) > 1
 
 
 @pytest.mark.parametrize("kind", ["logit", "log_prob", "option_log_prob", "prob"])
@@ -125,8 +127,8 @@ def test_many_inputs_go_through_layers_written_out(monkeypatch: Any) -> None:
     monkeypatch.setattr(Layers, "forth", spied)
     requests = [asked(f"I paid {at} times. " * 20, methods=("input_x_gradient",)) for at in range(12)]
     alike(*both_ways(requests, family(), monkeypatch))
-    assert rows[:2] == [1, 1]  # the look, with its gradients and its value alone
-    assert sum(rows) == 2 + 12
+    assert rows[0] == 1  # the look
+    assert sum(rows) == 1 + 12
 
 
 def test_what_differs_is_not_taken(monkeypatch: Any, backs: list[int]) -> None:
@@ -150,7 +152,7 @@ def test_one_input_that_is_not_finite_goes_the_usual_way(monkeypatch: Any, backs
     ours, wanted = both_ways([asked(text, methods=OF_ONE_PASS) for text in texts], loaded, monkeypatch)
     assert [type(one) for one in ours] == [type(one) for one in wanted]
     alike(ours[:1], wanted[:1])
-    assert backs == [1, 2]
+    assert sum(backs) == 1 + 2
 
 
 def test_options_of_several_tokens_beside_others(monkeypatch: Any, backs: list[int]) -> None:

@@ -28,7 +28,7 @@ def points_of(batches: GradientBatches, written: Written | None, nothing: Any, b
     if written is None:
         return batches
     runner = LineRunner(written, nothing, budget)
-    return checked(batches, written, runner, (0.5, 1.0), (DIFFERENCE,), own=True)
+    return checked(batches, written, runner, (0.5, 1.0), ((DIFFERENCE,), ()), own=True)
 
 
 class LineRunner:

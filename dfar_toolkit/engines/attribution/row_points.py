@@ -19,6 +19,7 @@ from dfar_toolkit.engines.batches import token_batches
 from dfar_toolkit.engines.llama.layers import Layers
 
 _INPUTS: Final = 8  # from which on the look at one of them is made good by what is saved
+_PADDING: Final = 32  # this part of the budget is padding at most: tokens that are run for nothing
 _TOKENS: Final = 1024  # of them together: the same for the copies of weights
 
 
@@ -49,7 +50,7 @@ class RowRunner:
             most = max(self._written.inputs[number].length for number in numbers) - len(prefix)
             layers = Layers(self._written.weights, before, most)
             costs = [math.ceil(self._written.cost(number, len(prefix))) for number in numbers]
-            for batch in token_batches(costs, math.ceil(BLOCK * self._budget)):
+            for batch in token_batches(costs, math.ceil(BLOCK * self._budget), padding=self._budget // _PADDING):
                 replies = self._batch(layers, [points[at] for at in batch], reductions, len(prefix))
                 found |= zip(batch, replies, strict=True)
         return [found[at] for at in range(len(points))]
@@ -95,7 +96,7 @@ def rows_of(
     """
     if written is None or not methods or not many([written.inputs[at] for at in written.fitting]):
         return batches
-    return checked(batches, written, RowRunner(written, nothing, budget), (1.0,), methods, own=False)
+    return checked(batches, written, RowRunner(written, nothing, budget), (1.0,), (methods,), own=False)
 
 
 def many(inputs: Sequence[Explainable]) -> bool:

@@ -125,13 +125,12 @@ class WrittenPoints:
             found |= zip(rest, self._batches.at([points[at] for at in rest], reductions, own=own), strict=True)
         return [found[at] for at in range(len(points))]
 
-    def agrees(self, points: Sequence[Point], reductions: Sequence[Reduction], *, own: bool) -> bool:
-        """Whether these points are as by the model's own gradients."""
-        real = self._batches.at(points, reductions, own=own)
-        scored = self._written(points, reductions, own=own)
-        alone = self._written(points, (), own=own)  # which may go another way
+    def agrees(self, points: Sequence[Point], looks: Sequence[Sequence[Reduction]], *, own: bool) -> bool:
+        """Whether these points are as by the model's own gradients, whichever of ``looks`` is asked for."""
+        real = self._batches.at(points, [name for look in looks for name in look], own=own)
         return all(
-            not isinstance(wanted, Failed) and _near(scored.get(at), wanted) and _near(alone.get(at), wanted)
+            not isinstance(wanted, Failed) and _near(found.get(at), wanted)
+            for found in (self._written(points, look, own=own) for look in looks)
             for at, wanted in enumerate(real)
         )
 
@@ -157,7 +156,7 @@ class WrittenPoints:
 
 def checked(
     batches: GradientBatches, written: Written, runner: Runner, alphas: Sequence[float],
-    reductions: Sequence[Reduction], *, own: bool,
+    looks: Sequence[Sequence[Reduction]], *, own: bool,
 ) -> Points:  # fmt: skip
     """Points by layers written out, if the longest input is there as by the model; else by the model.
 
@@ -166,12 +165,12 @@ def checked(
         written: The model written out.
         runner: How it is run.
         alphas: Points of that input to look at.
-        reductions: What is looked at.
+        looks: What is asked for, each time; other reductions may go other ways.
         own: Whether inputs have many points each.
     """
     found = WrittenPoints(batches, written, runner)
-    look = [Point(written.longest, alpha) for alpha in alphas]
-    return found if found.agrees(look, reductions, own=own) else batches
+    points = [Point(written.longest, alpha) for alpha in alphas]
+    return found if found.agrees(points, looks, own=own) else batches
 
 
 def _near(found: AtPoint | None, wanted: AtPoint) -> bool:
