@@ -53,18 +53,19 @@ COUNTS = {
 
 NOTES = """
 Integrated gradients run 50 points of every token forth and back in all libraries. Ours takes the layers of such models
-(plain Llama and Mistral of up to 256 MiB, labels of one token, inputs of up to 512 tokens, processor) written out: the
-first layer's queries, keys and values of all points are made of two products, since what is between two inputs is a mix
-of these; of the last layer only keys are made, and what the last token needs; no attention to later tokens, no memory
-of the way forth but what the way back needs. Other models run as always, batched: 1.6 times as fast as captum on the
-tiny one. What is gained by as many points as each input needs, which is how `dfar explain` runs, is in
-`attribution_accuracy.md`. Leave one out is compared with captum as it comes, one changed input at a time, and with 16
-at a time: that is batched like ours and runs about twice the tokens.
-After the shared instruction a fifth of the tiny model's time for input x gradient goes to finding the tokens: what
-prompts have in common is read once where the tokenizer allows it, the rest once for its places and once with the
-options. Ratios move by a tenth and more from run to run, those of calls that take a tenth of a second by more: over
-runs of one day ours was 2.7 to 4.1 times as fast as captum for input x gradient of the tiny model without a prefix,
-and 2.8 to 3.2 times for integrated gradients there.
+(plain Llama and Mistral of up to 256 MiB, labels of one token, inputs of up to 512 tokens, processor) written out, for
+all methods of gradients: of the last layer only keys are made, and what the last token needs; attention sees few keys
+that come later; no memory of the way forth but what the way back needs. For integrated gradients the first layer's
+queries, keys and values of all points are made of two products, since what is between two inputs is a mix of these.
+The look at the longest input, by the model's own gradients, is in the times. Other models run as always, batched: about
+1.6 times as fast as captum on the tiny one for integrated gradients, 2.7 times for input x gradient. What is gained by
+as many points as each input needs, which is how `dfar explain` runs, is in `attribution_accuracy.md`. Leave one out is
+compared with captum as it comes, one changed input at a time, and with 16 at a time: that is batched like ours and runs
+about twice the tokens. Of the tiny model's time for input x gradient a third goes to finding the tokens: what prompts
+have in common is read once where the tokenizer allows it, the rest once for its places and once with the options.
+Ratios move by a tenth and more from run to run, those of calls that take a tenth of a second by more: over runs of one
+day ours was RANGE_IXG times as fast as captum for input x gradient of the tiny model without a prefix, and RANGE_IG
+times for integrated gradients there.
 """.strip()
 
 Scores = list[list[float]]

@@ -232,6 +232,19 @@ def test_under_another_default_precision_and_under_autocast(monkeypatch: Any, fo
     assert len(forths) == seen
 
 
+def test_points_are_as_exact_under_a_small_default_precision(monkeypatch: Any) -> None:
+    loaded = family()
+    requests = [asked(text) for text in TEXTS]
+    wanted = both_ways(requests, loaded, monkeypatch)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = both_ways(requests, loaded, monkeypatch)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for own, other in zip(found, wanted, strict=True):
+        alike(own, other)
+
+
 def test_without_memory_for_copies_of_weights_the_usual_way_is_taken(monkeypatch: Any, forths: list[int]) -> None:
     def full(_: Any) -> Any:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")

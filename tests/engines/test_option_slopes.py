@@ -49,7 +49,7 @@ def test_as_by_automatic_differentiation(data: st.DataObject, kind: Any, options
     for _ in range(rows):
         own = data.draw(st.integers(1, options))
         target = data.draw(st.integers(0, own - 1))
-        others = [None, *(at for at in range(own) if at != target)]
+        others = [None, *(at for at in range(own) if at != target)]  # no option is contrasted with itself
         chosen.append(Asked(target, data.draw(st.sampled_from(others))))
         cells.append([data.draw(st.floats(-300, 5)) if at < own else -math.inf for at in range(options)])
     table = torch.tensor(cells, dtype=torch.float64, requires_grad=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from naive_attribution import naive_scores, near, option_value
 from written_models import IG, RULES, TEXTS, alike, asked, both_ways, family, places_of, tokens_of
 
-from dfar_toolkit.engines.attribution import row_points
+from dfar_toolkit.engines.attribution import option_scalar, row_points
 from dfar_toolkit.engines.attribution.attributing import attribute
 from dfar_toolkit.engines.attribution.gradient_methods import OF_ONE_PASS
 from dfar_toolkit.engines.llama.layers import Layers
@@ -46,9 +46,9 @@ def backs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_as_the_models_own_gradients(more: dict[str, Any], monkeypatch: Any, backs: list[int]) -> None:
     requests = [asked(text, methods=OF_ONE_PASS) for text in TEXTS]
     alike(*both_ways(requests, family(**more), monkeypatch))
-    assert backs[0] == 1  # the look
-    assert sum(backs) == 1 + len(TEXTS)
-    assert max(backs) > 1
+    assert backs[0] == 2  # the look at the longest and the shortest
+    assert sum(backs) == 2 + len(TEXTS)
+    assert len(backs) <= 3
 
 
 @pytest.mark.parametrize("kind", ["logit", "log_prob", "option_log_prob", "prob"])
@@ -58,20 +58,36 @@ def test_all_numbers_with_and_without_contrast(kind: str, monkeypatch: Any, back
         for at, text in enumerate(TEXTS)
     ]
     alike(*both_ways(requests, family("Mistral", sliding_window=None), monkeypatch))
-    assert sum(backs) == 1 + len(TEXTS)
+    assert sum(backs) == 2 + len(TEXTS)
 
 
 def test_after_a_shared_beginning_and_one_of_its_own(monkeypatch: Any, backs: list[int]) -> None:
     requests = [asked(text, RULES * at, methods=OF_ONE_PASS) for at in (1, 2) for text in TEXTS]
     alike(*both_ways(requests, family(num_hidden_layers=3), monkeypatch))
     alike(*both_ways(requests[: len(TEXTS)], family(num_hidden_layers=3), monkeypatch))
-    assert sum(backs) == 2 + 3 * len(TEXTS)
+    assert sum(backs) == 4 + 3 * len(TEXTS)
+
+
+def test_a_beginning_is_run_once(monkeypatch: Any, backs: list[int]) -> None:
+    """Not again for the look at two inputs, nor for the points of a line."""
+    seen = []
+
+    def spied(run: Any, prefix: tuple[int, ...], **how: Any) -> Any:
+        seen.append(len(prefix))
+        return kept(run, prefix, **how)
+
+    kept = option_scalar.kept
+    monkeypatch.setattr(option_scalar, "kept", spied)
+    requests = [asked(text, RULES, methods=(*IG, "input_x_gradient")) for text in TEXTS]
+    assert all(isinstance(one, Attributed) for one in attribute(family(), requests, budget=4096))
+    assert len(seen) == 1
+    assert sum(backs) > len(TEXTS)
 
 
 def test_with_integrated_gradients_in_one_call(monkeypatch: Any, backs: list[int]) -> None:
     requests = [asked(text, methods=(*IG, "input_x_gradient")) for text in TEXTS]
     alike(*both_ways(requests, family(), monkeypatch))
-    assert sum(backs) == (1 + len(TEXTS)) + (2 + 5 * len(TEXTS))
+    assert sum(backs) == (2 + len(TEXTS)) + (2 + 5 * len(TEXTS))
 
 
 def test_as_the_plain_way_one_input_at_a_time(backs: list[int]) -> None:
@@ -87,7 +103,7 @@ def test_as_the_plain_way_one_input_at_a_time(backs: list[int]) -> None:
         wanted = naive_scores(value, real, torch.zeros_like(real[0]), places_of(found, prompt), 1)
         for method in OF_ONE_PASS:
             near(found.scores[method], wanted[method])
-    assert sum(backs) == 1 + len(TEXTS)
+    assert sum(backs) == 2 + len(TEXTS)
 
 
 @settings(max_examples=12, deadline=None)
@@ -127,8 +143,8 @@ def test_many_inputs_go_through_layers_written_out(monkeypatch: Any) -> None:
     monkeypatch.setattr(Layers, "forth", spied)
     requests = [asked(f"I paid {at} times. " * 20, methods=("input_x_gradient",)) for at in range(12)]
     alike(*both_ways(requests, family(), monkeypatch))
-    assert rows[0] == 1  # the look
-    assert sum(rows) == 1 + 12
+    assert sum(rows) == 2 + 12  # the look at two, and all
+    assert max(rows) > 2
 
 
 def test_what_differs_is_not_taken(monkeypatch: Any, backs: list[int]) -> None:
@@ -140,7 +156,7 @@ def test_what_differs_is_not_taken(monkeypatch: Any, backs: list[int]) -> None:
 
     monkeypatch.setattr(Layers, "back", wrong)
     alike(*both_ways([asked(text, methods=OF_ONE_PASS) for text in TEXTS], family(), monkeypatch))
-    assert backs == [1]
+    assert sum(backs) == 2
 
 
 def test_one_input_that_is_not_finite_goes_the_usual_way(monkeypatch: Any, backs: list[int]) -> None:
@@ -152,14 +168,14 @@ def test_one_input_that_is_not_finite_goes_the_usual_way(monkeypatch: Any, backs
     ours, wanted = both_ways([asked(text, methods=OF_ONE_PASS) for text in texts], loaded, monkeypatch)
     assert [type(one) for one in ours] == [type(one) for one in wanted]
     alike(ours[:1], wanted[:1])
-    assert sum(backs) == 1 + 2
+    assert sum(backs) == 2 + 2
 
 
 def test_options_of_several_tokens_beside_others(monkeypatch: Any, backs: list[int]) -> None:
     requests = [asked(text, methods=("gradient_l1",)) for text in TEXTS]
     requests += [asked("I paid.", options=((" is fair to all",), (" hurts",)), methods=("gradient_l1",))]
     alike(*both_ways(requests, family(), monkeypatch))
-    assert sum(backs) == 1 + len(TEXTS)
+    assert sum(backs) == 2 + len(TEXTS)
 
 
 def test_without_attention_no_earlier_token_matters(backs: list[int]) -> None:
@@ -172,4 +188,4 @@ def test_without_attention_no_earlier_token_matters(backs: list[int]) -> None:
     for one in attribute(loaded, requests, budget=4096):
         assert isinstance(one, Attributed)
         assert not np.any(one.scores["gradient_l2"])
-    assert sum(backs) == 1 + len(TEXTS)
+    assert sum(backs) == 2 + len(TEXTS)

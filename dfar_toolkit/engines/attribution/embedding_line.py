@@ -114,7 +114,7 @@ class EmbeddingLine:
             marks = self._marks(stretch, output.shape[1], output.device)
             full = real.float() if real.dtype in (torch.float16, torch.bfloat16) else real
             difference = (full - self._nothing.to(full)) * marks
-            missing = torch.tensor([1 - self._alphas[owner] for owner in stretch.owners]).to(full)
+            missing = torch.tensor([1 - self._alphas[owner] for owner in stretch.owners], dtype=torch.float64).to(full)
             point = (full - missing[:, None, None] * difference).to(real.dtype)
         leaf = point.requires_grad_()
         self.reads.append(Read(stretch, leaf, difference))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dfar_toolkit.engines.attribution.gradient_batches import AtPoint, GradientBatches, Point, Points
 from dfar_toolkit.engines.attribution.row_points import RowRunner
-from dfar_toolkit.engines.attribution.written_points import BLOCK, DIFFERENCE, Written, at_points, checked
+from dfar_toolkit.engines.attribution.written_points import BLOCK, DIFFERENCE, Written, checked, points_found
 from dfar_toolkit.engines.llama.line import Line
 from dfar_toolkit.engines.llama.line_pass import LinePass
 
@@ -28,7 +28,8 @@ def points_of(batches: GradientBatches, written: Written | None, nothing: Any, b
     if written is None:
         return batches
     runner = LineRunner(written, nothing, budget)
-    return checked(batches, written, runner, (0.5, 1.0), ((DIFFERENCE,), ()), own=True)
+    points = [Point(written.longest, alpha) for alpha in (0.5, 1.0)]
+    return checked(batches, written, runner, points, ((DIFFERENCE,), ()), own=True)
 
 
 class LineRunner:
@@ -112,4 +113,4 @@ class LineRunner:
         first = len(one.job.prompt) - line.tokens
         explained = np.array(one.explained, dtype=np.int64) - first
         each = (run.scores(gradient, forth).double() * factors).numpy()[:, explained]
-        return at_points(values.numpy(), each.sum(1), [{DIFFERENCE: own} for own in each])
+        return points_found(values.numpy(), each.sum(1), [{DIFFERENCE: own} for own in each])

@@ -62,6 +62,7 @@ class OptionScalar:
         self._run, self._ways, self.kind = run, ways, kind
         self._prefix: Tokens = ()
         self._held: Held | None = None
+        self._left: tuple[Tokens, Held | None] = ((), None)
         self.model, self.device = run.model, run.device
 
     def beginnings(self, inputs: Sequence[OptionInput], *, own: bool) -> list[Tokens]:
@@ -71,9 +72,11 @@ class OptionScalar:
         return prefixes_of([one.job.prompt for one in inputs], [one.explained[0] for one in inputs], own=own)
 
     def begin(self, prefix: Tokens) -> None:
-        """Runs a beginning; what follows goes on from it."""
-        self._held = None
-        self._held, self._prefix = kept(self._run, prefix, early=self._ways.early), prefix
+        """Runs a beginning, unless it was the last one that was run; what follows goes on from it."""
+        if prefix and prefix != self._left[0]:
+            self._held, self._left = None, ((), None)  # makes room first
+            self._left = prefix, kept(self._run, prefix, early=self._ways.early)
+        self._prefix, self._held = self._left if prefix else ((), None)
 
     def __call__(self, inputs: Sequence[OptionInput], line: EmbeddingLine) -> Weighed:
         """The numbers of a batch of inputs, which all begin with the prefix."""

@@ -14,13 +14,13 @@ from dfar_toolkit.engines.attribution.gradient_batches import (
     Points,
     reduced,
 )
-from dfar_toolkit.engines.attribution.written_points import BLOCK, DIFFERENCE, Written, at_points, checked
+from dfar_toolkit.engines.attribution.written_points import BLOCK, DIFFERENCE, Written, checked, points_found
 from dfar_toolkit.engines.batches import token_batches
 from dfar_toolkit.engines.llama.layers import Layers
 
-_INPUTS: Final = 8  # from which on the look at one of them is made good by what is saved
-_PADDING: Final = 32  # this part of the budget is padding at most: tokens that are run for nothing
-_TOKENS: Final = 1024  # of them together: the same for the copies of weights
+_INPUTS: Final = 8  # from which on the look at two of them is made good by what is saved
+_TOKENS: Final = 1024  # of them together, from which on copies of weights are
+_SPARE: Final = 32  # one of so many of a batch's tokens may be padding, which is run for nothing
 
 
 class RowRunner:
@@ -50,7 +50,7 @@ class RowRunner:
             most = max(self._written.inputs[number].length for number in numbers) - len(prefix)
             layers = Layers(self._written.weights, before, most)
             costs = [math.ceil(self._written.cost(number, len(prefix))) for number in numbers]
-            for batch in token_batches(costs, math.ceil(BLOCK * self._budget), padding=self._budget // _PADDING):
+            for batch in token_batches(costs, math.ceil(BLOCK * self._budget), padding=self._budget // _SPARE):
                 replies = self._batch(layers, [points[at] for at in batch], reductions, len(prefix))
                 found |= zip(batch, replies, strict=True)
         return [found[at] for at in range(len(points))]
@@ -75,11 +75,11 @@ class RowRunner:
         forth = layers.forth(leaf.flatten(0, 1).clone(), layers.rows(torch.tensor(lengths), most))
         values, factors, upper = self._written.numbers.of(forth.states, inputs)
         if not reductions:
-            return at_points(values.numpy(), 0.0, [{} for _ in points])
+            return points_found(values.numpy(), 0.0, [{} for _ in points])
         gradient, _ = layers.back(upper, forth)
         found = reduced(gradient.view_as(leaf), leaf, leaf, reductions) * factors.numpy()
         scores = [dict(zip(reductions, found[:, row, own], strict=True)) for row, own in enumerate(places)]
-        return at_points(values.numpy(), found.sum((0, 2)), scores)
+        return points_found(values.numpy(), found.sum((0, 2)), scores)
 
 
 def rows_of(
@@ -96,7 +96,8 @@ def rows_of(
     """
     if written is None or not methods or not many([written.inputs[at] for at in written.fitting]):
         return batches
-    return checked(batches, written, RowRunner(written, nothing, budget), (1.0,), (methods,), own=False)
+    ends = [Point(at, 1.0) for at in dict.fromkeys([written.longest, written.shortest])]
+    return checked(batches, written, RowRunner(written, nothing, budget), ends, (methods,), own=False)
 
 
 def many(inputs: Sequence[Explainable]) -> bool:

@@ -118,7 +118,7 @@ def sloped(table: Any, chosen: Sequence[Chosen], kind: TargetKind) -> Sloped:
     against = [(row, one.contrast) for row, one in enumerate(chosen) if one.contrast is not None]
     if against:
         own, contrast = torch.tensor(against).T
-        signs[own, contrast] = -1
+        signs[own, contrast] -= 1
     if kind == "prob":
         named = table.masked_fill(signs == 0, -torch.inf)
         signs *= (named - named.amax(-1, keepdim=True)).exp()

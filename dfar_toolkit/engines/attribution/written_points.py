@@ -51,6 +51,11 @@ class Written:
         """Number of the longest input that fits."""
         return max(self.fitting, key=lambda at: self.inputs[at].length)
 
+    @property
+    def shortest(self) -> int:
+        """Number of the shortest."""
+        return min(self.fitting, key=lambda at: self.inputs[at].length)
+
     def beginnings(self, *, own: bool) -> list[tuple[int, ...]]:
         """What inputs begin with and is run once."""
         return self._scalar.beginnings(self.inputs, own=own)
@@ -113,7 +118,7 @@ class WrittenPoints:
     """
 
     def __init__(self, batches: GradientBatches, written: Written, runner: Runner) -> None:
-        self._batches, self._own, self._runner = batches, written, runner
+        self._batches, self._model, self._runner = batches, written, runner
 
     def at(
         self, points: Sequence[Point], reductions: Sequence[Reduction], *, own: bool = False
@@ -139,8 +144,8 @@ class WrittenPoints:
         found: dict[int, AtPoint] = {}
         if not self._runner.takes(reductions):
             return found
-        beginnings = self._own.beginnings(own=own)
-        mine = [at for at, point in enumerate(points) if point.at in self._own.fitting]
+        beginnings = self._model.beginnings(own=own)
+        mine = [at for at, point in enumerate(points) if point.at in self._model.fitting]
         for prefix in sorted({beginnings[points[at].at] for at in mine}):
             todo = [at for at in mine if beginnings[points[at].at] == prefix]
             try:
@@ -150,26 +155,25 @@ class WrittenPoints:
                     raise
                 continue
             found |= {at: reply for at, reply in zip(todo, replies, strict=True) if reply is not None}
-        self._own.begun(())
+        self._model.begun(())
         return found
 
 
 def checked(
-    batches: GradientBatches, written: Written, runner: Runner, alphas: Sequence[float],
+    batches: GradientBatches, written: Written, runner: Runner, points: Sequence[Point],
     looks: Sequence[Sequence[Reduction]], *, own: bool,
 ) -> Points:  # fmt: skip
-    """Points by layers written out, if the longest input is there as by the model; else by the model.
+    """Points by layers written out, if some are there as by the model; else by the model.
 
     Args:
         batches: The model itself.
         written: The model written out.
         runner: How it is run.
-        alphas: Points of that input to look at.
+        points: Points to look at.
         looks: What is asked for, each time; other reductions may go other ways.
         own: Whether inputs have many points each.
     """
     found = WrittenPoints(batches, written, runner)
-    points = [Point(written.longest, alpha) for alpha in alphas]
     return found if found.agrees(points, looks, own=own) else batches
 
 
@@ -186,7 +190,7 @@ def _near(found: AtPoint | None, wanted: AtPoint) -> bool:
     )
 
 
-def at_points(values: Any, sums: Any, scores: Sequence[dict[Reduction, Any]]) -> list[AtPoint | None]:
+def points_found(values: Any, sums: Any, scores: Sequence[dict[Reduction, Any]]) -> list[AtPoint | None]:
     """What was found at points; None where it is not finite.
 
     Args:

@@ -1,1 +1,1 @@
-"""Layers of a small Llama written out, forth and back: values and gradients at many points between two inputs."""
+"""Layers of a small Llama written out, forth and back: values and gradients of inputs, and of points between two."""

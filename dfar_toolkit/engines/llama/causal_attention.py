@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 STEP: Final = 16  # keys that a processor takes at once: blocks that see multiples of it are a fifth faster
-BLOCKS: Final = 8  # about so many at most: each is some calls, and an eighth is what the last tokens see too much
+BLOCKS: Final = 8  # about so many of the longest row: each is some calls, and of what it sees a part comes later
 
 
 class CausalAttention:
