@@ -57,7 +57,7 @@ Integrated gradients run 50 points of every token forth and back in all librarie
 all methods of gradients: of the last layer only keys are made, and what the last token needs; attention sees few keys
 that come later; no memory of the way forth but what the way back needs. For integrated gradients the first layer's
 queries, keys and values of all points are made of two products, since what is between two inputs is a mix of these.
-The look at the longest input, by the model's own gradients, is in the times. Other models run as always, batched: about
+The look at one or two inputs, by the model's own gradients, is in the times. Other models run as always, batched: about
 1.7 times as fast as captum on the tiny one for integrated gradients, 2.7 times for input x gradient. What is gained by
 as many points as each input needs, which is how `dfar explain` runs, is in `attribution_accuracy.md`. Leave one out is
 compared with captum as it comes, one changed input at a time, and with 16 at a time: that is batched like ours and runs
