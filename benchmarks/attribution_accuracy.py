@@ -47,7 +47,7 @@ Each library with what it does by itself (50 points in captum and inseq, as many
 and captum with the one number that is found to bring all inputs within 1 %, which nobody knows before. The tiny and the
 small model are rough on the way, as their weights are drawn wide: on the tiny one 50 points for every input leave a
 quarter of the inputs with scores or sums that are wrong by more than 1 %; `auto` gives such inputs more points and the
-others fewer, and has all within 1 % in less time than 50 points for all. With weights as configurations draw them (a
+others fewer, and has all within 1 % in less time than captum takes for 50. With weights as configurations draw them (a
 spread of 0.02) the way is smooth, 9 points do, and who knew that would ask captum for 6. An input settles where its
 scores miss their sum by 1 % at most and two rules of different order agree within 2 % of the largest score; panels of
 the way that are rough are halved, and no point is run twice. A fine-tuned encoder lies between: see
