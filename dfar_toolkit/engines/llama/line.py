@@ -48,7 +48,7 @@ class AtPoints(NamedTuple):
 
     Attributes:
         alphas: (points,).
-        states: The embeddings, (points times tokens, hidden).
+        states: The embeddings, (points times tokens, hidden), until the layers are run, which change them.
         inverse: One over the root mean square, (points, tokens).
         queries: (points times kept, tokens times shared, head).
         keys: (points times kept, tokens, head).
