@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from dfar_toolkit.engines.batches import token_batches
+from dfar_toolkit.engines.branch_scoring import score_branches
 from dfar_toolkit.engines.decoding import Drawing, Written, decode, end_tokens
 from dfar_toolkit.engines.device_memory import default_budget, free_cached, out_of_memory
 from dfar_toolkit.engines.forward_pass import ForwardPass
@@ -152,7 +153,15 @@ class LocalEngine:
         fit = [sound[at] for at in fitting]
         starts = self._starts([job.beginning for job in fit], fork=True)
         groups = together(starts, self._budget) if hiding else [[start] for start in starts]
-        found = dict(zip(fitting, self._batched(fit, work, groups), strict=True))
+        known: dict[int, OptionScores] = {}
+        if hiding and any(start.trunk for start in starts):
+
+            def alone(numbers: Sequence[int]) -> Sequence[OptionScores | Failed]:
+                asked = [fit[at] for at in numbers]
+                return self._batched(asked, work, [[Start((), (), dict.fromkeys(range(len(asked)), 0))]])
+
+            known = score_branches(self._run.model, self._store, fit, starts, self._budget, alone)
+        found = dict(zip(fitting, self._batched(fit, work, groups, known), strict=True))
         return [
             job
             if isinstance(job, Failed)
@@ -190,12 +199,16 @@ class LocalEngine:
         ]
 
     def _batched(
-        self, jobs: Sequence[_Job], work: _Work[_Job, _Found], groups: Sequence[Sequence[Start]]
+        self,
+        jobs: Sequence[_Job],
+        work: _Work[_Job, _Found],
+        groups: Sequence[Sequence[Start]],
+        known: Mapping[int, _Found] | None = None,
     ) -> list[_Found | Failed]:
         """One result per job: jobs of a group go together, and batches too large for the memory are halved."""
-        found: dict[int, _Found | Failed] = {}
+        found: dict[int, _Found | Failed] = dict(known or {})
         for group in groups:
-            own = {at: start for start in group for at in start.parted}
+            own = {at: start for start in group for at in start.parted if at not in found}
             longest = max(len(start.trunk) for start in group)
             todo = list(own)
             while todo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -99,7 +99,7 @@ def score_options(
     new = [len(job.prompt) - own for job, own in zip(jobs, done, strict=True)]
     slots = max(done) + max(new) + max(job.length - len(job.prompt) for job in jobs)
     if not ways.fits(max(slots, *map(len, trunks), 0)):
-        return _replies(_whole(run, jobs, places), jobs, places)
+        return option_replies(_whole(run, jobs, places), jobs, places.lines)
     if trunks:
         rows = [(store.trunk(prefix, trunk), len(list(own))) for trunk, own in groupby(trunks)]
         held: Held | None = branched(rows, done, slots)
@@ -111,7 +111,8 @@ def score_options(
         and sum(new) > _worth(run, jobs) * len(jobs)
         and min(len(job.prompt) for job in jobs) > 1
     )
-    return _replies((_last_apart if apart else _forked)(run, held, jobs, done, places), jobs, places)
+    logits = (_last_apart if apart else _forked)(run, held, jobs, done, places)
+    return option_replies(logits, jobs, places.lines)
 
 
 def _worth(run: ForwardPass, jobs: Sequence[OptionJob]) -> int:
@@ -178,12 +179,23 @@ def _whole(run: ForwardPass, jobs: Sequence[OptionJob], places: _Places) -> Any:
     return run(rows, wanted, hidden=hidden)[0]
 
 
-def _replies(logits: Any, jobs: Sequence[OptionJob], places: _Places) -> list[OptionScores | Failed]:
-    """Looks the tokens of all options up and adds them up."""
+def option_replies(
+    logits: Any, jobs: Sequence[OptionJob], lines: Mapping[tuple[int, Tokens], int]
+) -> list[OptionScores | Failed]:
+    """Looks the tokens of all options up and adds them up.
+
+    Args:
+        logits: (lines, vocabulary).
+        jobs: Prompts with their options.
+        lines: For each job, and tokens of an option after it, where the logits after these stand.
+
+    Returns:
+        One reply per job.
+    """
     import torch
 
     asked = [
-        (places.lines[at, tokens[:end]], tokens[end])
+        (lines[at, tokens[:end]], tokens[end])
         for at, job in enumerate(jobs)
         for spellings in job.options
         for tokens in spellings
@@ -207,5 +219,7 @@ def _replies(logits: Any, jobs: Sequence[OptionJob], places: _Places) -> list[Op
 
 def _log_sum(logs: Sequence[float]) -> float:
     """Logarithm of the sum of the exponentials."""
+    if len(logs) == 1:
+        return logs[0]
     top = math.nan if any(map(math.isnan, logs)) else max(logs)
     return top if not math.isfinite(top) else top + math.log(sum(math.exp(value - top) for value in logs))

@@ -113,6 +113,10 @@ class PrefixStore:
         """The prefix as that many rows with room for so many slots each; None for an empty prefix."""
         return self._of(prefix, ()).expand(rows, room) if prefix else None
 
+    def alone(self, prefix: Tokens) -> Held:
+        """One row of a prefix that is not empty; it must be left as it is."""
+        return self._of(prefix, ())
+
     def trunk(self, prefix: Tokens, trunk: Tokens) -> Held:
         """One row of a prompt that begins with the prefix; it must be left as it is."""
         return self._of(prefix, trunk[len(prefix) :])

@@ -76,7 +76,7 @@ def trunks(prompts: Sequence[Tokens], prefix: Tokens) -> list[Start]:
     """
     order = sorted(range(len(prompts)), key=prompts.__getitem__)
     rising = [prompts[at] for at in order]
-    near = [_same(a, b, len(prefix)) for a, b in pairwise(rising)]
+    near = [shared_length(a, b, len(prefix)) for a, b in pairwise(rising)]
     found: list[Start] = []
     start = 0
     for end in range(1, len(order) + 1):
@@ -109,8 +109,13 @@ def _family(rising: Sequence[Tokens], near: Sequence[int], prefix: Tokens) -> St
     return Start(prefix, rising[middle], dict(enumerate(parted)))
 
 
-def _same(a: Tokens, b: Tokens, start: int) -> int:
-    """How many first tokens two prompts share; they share the first ``start``."""
+def shared_length(a: Tokens, b: Tokens, start: int) -> int:
+    """How many first tokens two prompts share; they share the first ``start``.
+
+    Example:
+        >>> shared_length((1, 2, 3), (1, 2, 4, 5), 0)
+        2
+    """
     most = min(len(a), len(b))
     if a[:most] == b[:most]:
         return most

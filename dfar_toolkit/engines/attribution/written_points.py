@@ -14,7 +14,7 @@ from dfar_toolkit.engines.attribution.gradient_batches import AtPoint, GradientB
 from dfar_toolkit.engines.attribution.last_numbers import LastNumbers
 from dfar_toolkit.engines.attribution.option_scalar import OptionInput, OptionScalar
 from dfar_toolkit.engines.device_memory import out_of_memory
-from dfar_toolkit.engines.llama.layers import Before
+from dfar_toolkit.engines.llama.layers import Before, before_of
 from dfar_toolkit.engines.llama.weights import LlamaWeights, llama_weights
 from dfar_toolkit.engines.requests import Failed
 
@@ -64,10 +64,7 @@ class Written:
         """Runs a beginning; what it left in each layer, its keys laid out as those of the weights."""
         self._scalar.begin(prefix)
         held = self._scalar.held
-        if held is None:
-            return []
-        paired = self.weights.paired
-        return [Before(layer.keys[0][..., paired], layer.values[0]) for layer in held.cache.layers]
+        return [] if held is None else before_of(held.cache, self.weights)
 
     def cost(self, number: int, done: int) -> float:
         """What a row of an input takes of the budget, when so many of its tokens are run before."""

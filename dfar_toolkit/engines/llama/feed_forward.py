@@ -45,6 +45,15 @@ def fed(states: Any, layer: Layer, tiny: float) -> tuple[Any, Fed]:
     return states.addmm_(opened * up, layer.down.T), Fed(norm, gate, up, opened)
 
 
+def feed(states: Any, layer: Layer, tiny: float) -> Any:
+    """As :func:`fed`, where there is no way back: nothing is kept."""
+    import torch
+
+    norm = normed(states, tiny).states
+    opened = torch.nn.functional.silu(norm @ layer.gate.T, inplace=True)
+    return states.addmm_(opened.mul_(norm @ layer.up.T), layer.down.T)
+
+
 def fed_back(gradient: Any, layer: Layer, past: Fed) -> Any:
     """From the gradient by the states after it to the one by those before, in place.
 

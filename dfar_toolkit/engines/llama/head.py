@@ -75,6 +75,14 @@ class Head:
         """Gradients of the sums by the states, (states, hidden)."""
         return norm_back(past.along.expand_as(past.norm.states).clone(), past.norm)
 
+    def said(self, states: Any) -> Any:
+        """Logits of all tokens, (states, vocabulary).
+
+        Args:
+            states: (states, hidden).
+        """
+        return (normed(states, self._tiny).states * self._scale) @ self._matrix.T
+
     def log_probs(self, states: Any, tokens: Any) -> tuple[Any, Said]:
         """Logarithms of probabilities of tokens, (states, wanted), and what the way back needs.
 

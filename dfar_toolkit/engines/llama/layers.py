@@ -21,6 +21,16 @@ class Before(NamedTuple):
     values: Any
 
 
+def before_of(cache: Any, weights: LlamaWeights) -> list[Before]:
+    """What one row left in a model's cache.
+
+    Args:
+        cache: The model's own, whose layers have keys and values, (1, kept, tokens, head).
+        weights: The model's.
+    """
+    return [Before(layer.keys[0][..., weights.paired], layer.values[0]) for layer in cache.layers]
+
+
 class Rows(NamedTuple):
     """Rows, padded on the right to the same length.
 
