@@ -68,6 +68,7 @@ class LocalEngine:
         self._plan: list[Tokens] = []
         self._ways: Ways | None = None
         self._hiding: bool | None = None
+        self._written_out = True  # until that is found not to do
         if loaded.kind == "causal":
             self._run = ForwardPass(loaded)
             self._store = PrefixStore(self._run)
@@ -113,6 +114,7 @@ class LocalEngine:
             return [replies[at] for at in range(len(requests))]
         scored = {at: request for at, request in enumerate(requests) if isinstance(request, ScoreOptions)}
         written = {at: request for at, request in enumerate(requests) if isinstance(request, Generate)}
+        self._store.renew()
         with self._run.quiet():
             if scored:
                 replies |= zip(scored, self._score(list(scored.values())), strict=True)
@@ -153,14 +155,15 @@ class LocalEngine:
         fit = [sound[at] for at in fitting]
         starts = self._starts([job.beginning for job in fit], fork=True)
         groups = together(starts, self._budget) if hiding else [[start] for start in starts]
-        known: dict[int, OptionScores] = {}
-        if hiding and any(start.trunk for start in starts):
+        known: dict[int, OptionScores] | None = {}
+        if hiding and self._written_out and any(start.trunk for start in starts):
 
-            def alone(numbers: Sequence[int]) -> Sequence[OptionScores | Failed]:
+            def itself(numbers: Sequence[int]) -> Sequence[OptionScores | Failed]:
                 asked = [fit[at] for at in numbers]
                 return self._batched(asked, work, [[Start((), (), dict.fromkeys(range(len(asked)), 0))]])
 
-            known = score_branches(self._run.model, self._store, fit, starts, self._budget, alone)
+            known = score_branches(self._run.model, self._store, fit, starts, self._budget, itself)
+            self._written_out = known is not None
         found = dict(zip(fitting, self._batched(fit, work, groups, known), strict=True))
         return [
             job
@@ -209,7 +212,7 @@ class LocalEngine:
         found: dict[int, _Found | Failed] = dict(known or {})
         for group in groups:
             own = {at: start for start in group for at in start.parted if at not in found}
-            longest = max(len(start.trunk) for start in group)
+            longest = max((len(start.trunk) for start in own.values()), default=0)
             todo = list(own)
             while todo:
                 lengths = [own[at].size(at, jobs[at].length, longest) for at in todo]

@@ -108,6 +108,14 @@ class PrefixStore:
     def __init__(self, run: ForwardPass) -> None:
         self._run = run
         self._kept: OrderedDict[tuple[Tokens, Tokens], Held] = OrderedDict()
+        self._weights: list[tuple[int, int]] = []
+
+    def renew(self) -> None:
+        """Forgets all if weights have changed: others in their place, or a step of training."""
+        now = [(id(weight), 0 if weight.is_inference() else weight._version) for weight in self._run.model.parameters()]
+        if now != self._weights:
+            self.clear()
+            self._weights = now
 
     def rows(self, prefix: Tokens, rows: int, room: int) -> Held | None:
         """The prefix as that many rows with room for so many slots each; None for an empty prefix."""

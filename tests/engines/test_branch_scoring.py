@@ -13,7 +13,10 @@ from tiny_families import naive_option, tiny_family, tiny_loaded
 from written_models import LABELS, RULES, TEXTS, family
 
 from dfar_toolkit.engines import branch_scoring
+from dfar_toolkit.engines.forward_pass import ForwardPass
 from dfar_toolkit.engines.hidden_tokens import option_jobs
+from dfar_toolkit.engines.llama import branches
+from dfar_toolkit.engines.llama.blocks import blocks_of
 from dfar_toolkit.engines.llama.branches import BranchPass
 from dfar_toolkit.engines.local import LocalEngine
 from dfar_toolkit.engines.option_scoring import OptionJob
@@ -76,7 +79,7 @@ def test_as_the_model_says(head: str, more: dict[str, Any], rows: list[int]) -> 
     loaded = family(**more)
     requests = [one for text in MANY for one in left_out(text, head)]
     near(logs(LocalEngine(loaded).ask(requests)), by_the_model(loaded, requests))
-    assert rows == [len(words(text)) + 1 for text in sorted(MANY)] or sum(rows) == len(requests)
+    assert len(requests) - 4 < sum(rows) <= len(requests)  # some have a trunk of another length beside them
 
 
 def test_spellings_of_an_option_add_up(rows: list[int]) -> None:
@@ -133,14 +136,22 @@ def test_other_models_run_as_always(name: str, rows: list[int]) -> None:
     assert rows == []
 
 
-def test_where_the_look_differs_the_model_itself_says(rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("after", [0, 20])
+def test_where_the_look_differs_the_model_itself_says(after: int, rows: list[int], monkeypatch: Any) -> None:
+    """Also where only rows are wrong that part late; and it is not tried again."""
     loaded = family()
     requests = left_out(TEXT)
-    wanted = by_the_model(loaded, requests)
     states = BranchPass.states
-    monkeypatch.setattr(BranchPass, "states", lambda *how: states(*how) * torch.linspace(0.9, 1.1, 32))
-    near(logs(LocalEngine(loaded).ask(requests)), wanted)
-    assert sum(rows) == len(requests)  # and thrown away
+
+    def spoilt(self: BranchPass, own: Any, parted: Any) -> Any:
+        late = torch.tensor(parted)[:, None] >= after
+        return states(self, own, parted) * torch.where(late, torch.linspace(0.9, 1.1, 32), 1.0)
+
+    monkeypatch.setattr(BranchPass, "states", spoilt)
+    engine = LocalEngine(loaded)
+    for _ in range(2):
+        near(logs(engine.ask(requests)), by_the_model(loaded, requests))
+    assert sum(rows) == len(requests)
 
 
 def test_without_memory_the_model_itself_says(rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,10 +186,11 @@ def test_numbers_that_are_none_are_said(rows: list[int]) -> None:
     assert sum(rows) == len(requests)
 
 
-def test_the_model_stays_and_may_learn_between(rows: list[int]) -> None:
-    """Weights are read anew each time."""
+@pytest.mark.parametrize("head", ["", RULES])
+def test_the_model_stays_and_may_learn_between(head: str, rows: list[int]) -> None:
+    """Weights are read anew each time, and what a prefix left is not kept."""
     loaded = family()
-    requests = left_out(TEXT)
+    requests = left_out(TEXT, head)
     engine = LocalEngine(loaded)
     before = {name: weight.clone() for name, weight in loaded.model.state_dict().items()}
     first = logs(engine.ask(requests))
@@ -202,12 +214,56 @@ def test_prompts_that_part_early_go_with_their_trunk(rows: list[int]) -> None:
     assert sum(rows) == len(requests)
 
 
-def test_prompts_of_other_lengths_are_run_apart(rows: list[int]) -> None:
-    """Else short ones would be filled up to the length of the longest."""
+def test_a_prompt_of_another_length_goes_alone(rows: list[int]) -> None:
+    """Else short ones would be filled up to its length."""
     loaded = family()
     long = replace(left_out(TEXT)[0], conversation=plain(f"I lied.{TEXT * 9}\nAnswer:"))
     requests = [*left_out(TEXT), long]
     near(logs(LocalEngine(loaded).ask(requests)), by_the_model(loaded, requests))
-    assert sum(rows) == len(requests)
-    assert len(rows) == 2
-    assert min(rows) <= 2
+    assert rows == [len(requests) - 1]
+
+
+def tokens_of(work: Any) -> int:
+    """Tokens that are run for it, by the model or by layers written out, padding among them."""
+    count = 0
+    called = ForwardPass._called
+
+    def by_the_model_run(self: Any, own: Any, *more: Any, **how: Any) -> Any:
+        nonlocal count
+        count += len(own) * max(map(len, own))
+        return called(self, own, *more, **how)
+
+    def written_out(*how: Any) -> Any:
+        nonlocal count
+        count += blocks_of(*how)[-1].cells.stop
+        return blocks_of(*how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ForwardPass, "_called", by_the_model_run)
+        patch.setattr(branches, "blocks_of", written_out)
+        work()
+    return count
+
+
+@pytest.mark.parametrize(("words_", "last", "budget"), [(30, 30, 8192), (30, 4, 8192), (250, 6, 8192), (90, 90, 300)])
+@pytest.mark.parametrize("other", ["", "I lied. "])
+def test_not_much_more_is_run_than_by_the_model_itself(
+    words_: int, last: int, budget: int, other: str, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of texts of so many words the last ones are left out; a prompt of 700 tokens may be asked beside them."""
+    loaded = family()
+    texts = [" ".join(f"{chr(97 + (5 * at + own) % 26)}{at % 7}" for at in range(words_)) for own in range(4)]
+    requests = [one for own in map(left_out, texts) for one in (own[0], *own[-last:])]
+    requests += [ScoreOptions(plain(other * 100), LABELS)] if other else []
+    engine, found = LocalEngine(loaded, budget=budget), []
+    engine.ask(requests[:1])  # the model's cache is tried out
+    ours = tokens_of(lambda: found.extend(engine.ask(requests)))
+    near(logs(found), logs([LocalEngine(loaded).ask([one])[0] for one in requests]))
+    taken = sum(rows)
+    monkeypatch.setattr(branch_scoring, "_FEWEST", 10**9)
+    engine = LocalEngine(loaded, budget=budget)
+    engine.ask(requests[:1])
+    lengths = [len(job.prompt) for job in option_jobs(requests, loaded, lambda: True) if isinstance(job, OptionJob)]
+    look = 3 * max(lengths)
+    assert ours <= 1.5 * tokens_of(lambda: engine.ask(requests)) + look
+    assert taken == len(texts) * (last + 1) or last < words_ or budget < 8192

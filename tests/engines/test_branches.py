@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written_models import family
 
+from dfar_toolkit.engines.llama.blocks import LONG, blocks_of, cell
 from dfar_toolkit.engines.llama.branches import BranchPass
+from dfar_toolkit.engines.llama.causal_attention import STEP
 from dfar_toolkit.engines.llama.feed_forward import fed, feed
 from dfar_toolkit.engines.llama.head import Head
 from dfar_toolkit.engines.llama.layers import before_of
@@ -104,3 +106,26 @@ def test_nothing_kept_is_as_with_a_way_back() -> None:
     with torch.inference_mode():
         wanted, _ = fed(states.clone(), weights.layers[0], weights.tiny)
         torch.testing.assert_close(feed(states.clone(), weights.layers[0], weights.tiny), wanted)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), before=st.integers(0, 40), width=st.integers(1, 700))
+def test_laws_of_blocks(data: Any, before: int, width: int) -> None:
+    """Blocks follow each other, have every row from where it parts on, and end where a step of keys does."""
+    parted = [0, *sorted(data.draw(st.lists(st.integers(0, width - 1), max_size=30)))]
+    found = blocks_of(parted, width, before)
+    assert [block.start for block in found] == [0, *(block.end for block in found[:-1])]
+    assert found[-1].end == width
+    assert [block.cells.start for block in found] == [0, *(block.cells.stop for block in found[:-1])]
+    for block in found:
+        assert block.end == width or (before + block.end) % STEP == 0
+        assert block.rows == sum(place < block.end for place in parted) >= 1
+        assert 0 < block.end - block.start <= LONG + 2 * STEP
+        assert len(block.places(width)) == block.cells.stop - block.cells.start
+    row = data.draw(st.integers(0, len(parted) - 1))
+    place = data.draw(st.integers(parted[row], width - 1))
+    cells = torch.cat([block.places(width) for block in found])
+    assert int(cells[cell(found, row, place)]) == row * width + place
+    # A row is run from where it parts, or not much before.
+    ideal = sum(width - place for place in parted)
+    assert found[-1].cells.stop <= ideal + len(parted) * max(2 * STEP, (width - min([*parted[1:], width])) // 6 + STEP)

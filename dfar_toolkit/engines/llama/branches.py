@@ -7,11 +7,11 @@ Of n rows of L tokens that part one at each place about n L / 2 tokens are run, 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import chain, pairwise
-from typing import Any, Final, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
+from dfar_toolkit.engines.llama.blocks import LONG, Block, blocks_of, cell
 from dfar_toolkit.engines.llama.causal_attention import STEP
 from dfar_toolkit.engines.llama.feed_forward import feed
 from dfar_toolkit.engines.llama.heads import Heads
@@ -19,22 +19,6 @@ from dfar_toolkit.engines.llama.layers import Before
 from dfar_toolkit.engines.llama.rms_norm import normed
 from dfar_toolkit.engines.llama.rotation import Rotations, turned
 from dfar_toolkit.engines.llama.weights import Layer, LlamaWeights
-
-_BLOCKS: Final = 8  # about so many of the longest rows
-
-
-class _Block(NamedTuple):
-    """Tokens from ``start`` to ``end`` of the first so many ``rows``; ``done`` cells are run before them."""
-
-    start: int
-    end: int
-    rows: int
-    done: int
-
-    @property
-    def cells(self) -> slice:
-        """Where they stand among all that is run, row by row."""
-        return slice(self.done, self.done + self.rows * (self.end - self.start))
 
 
 class _Grid(NamedTuple):
@@ -48,7 +32,8 @@ class BranchPass:
     """Runs trunks with the rows that part from them.
 
     With D layers, H heads and N tokens that are run of rows of L after P that are run before, the time grows with
-    D N (weights of a layer + H (P + L)), the memory with N hidden, rows times (P + L) and a block's inner numbers.
+    D N (weights of a layer + H (P + L)), the memory with N hidden, rows times (P + L) keys and values, and rows times
+    H times a block's tokens times (P + L).
 
     Args:
         weights: The model's.
@@ -63,10 +48,8 @@ class BranchPass:
         self._first = before[0].keys.shape[1] if before else 0
         self._turns = Rotations(weights, self._first, most).of(most).forth
         self._most = most
-        self._size = STEP * -(-most // (STEP * _BLOCKS))
-        late = weights.layers[0].reads.new_full((self._size + STEP,) * 2, -torch.inf).triu(1)
-        late = late.repeat_interleave(self._heads.shared, 0)
-        self._late = torch.cat([late.new_zeros(len(late), self._first + most), late], 1)
+        late = weights.layers[0].reads.new_full((min(most, LONG + 2 * STEP),) * 2, -torch.inf).triu(1)
+        self._late = late.repeat_interleave(self._heads.shared, 0)
 
     def states(self, rows: Sequence[tuple[int, ...]], parted: Sequence[int]) -> Any:
         """States of the rows' last tokens after the last layer, (rows, hidden).
@@ -80,8 +63,8 @@ class BranchPass:
         weights = self._weights
         width = max(map(len, rows))
         ids = _padded(rows, width)
-        blocks = self._blocks(parted, width)
-        table, places, which = self._first_states(ids, torch.cat([_cells(block, width) for block in blocks]))
+        blocks = blocks_of(parted, width, self._first)
+        table, places, which = self._first_states(ids, torch.cat([block.places(width) for block in blocks]))
         first = normed(table, weights.tiny).states @ weights.layers[0].reads.T
         turned(first, self._turns.all.view(self._most, -1)[places])
         states = table.index_select(0, which)
@@ -110,13 +93,13 @@ class BranchPass:
         table = self._weights.model.get_input_embeddings().weight[torch.cat([ids[0], own[other]])]
         return table, torch.cat([torch.arange(width), places[other]]), which
 
-    def _read(self, states: Any, layer: Layer, block: _Block) -> Any:
+    def _read(self, states: Any, layer: Layer, block: Block) -> Any:
         """Queries, keys and values of a block."""
         numbers = normed(states, self._weights.tiny).states @ layer.reads.T
         turns = self._turns.all.view(self._most, -1)[block.start : block.end]
         return turned(numbers.view(block.rows, -1), turns.flatten())
 
-    def _attended(self, numbers: Any, grid: _Grid, block: _Block) -> Any:
+    def _attended(self, numbers: Any, grid: _Grid, block: Block) -> Any:
         """What a block's attention gives, (cells, heads times size)."""
         import torch
 
@@ -126,11 +109,13 @@ class BranchPass:
         self._keep(grid, heads[:, :, wide : wide + kept], heads[:, :, wide + kept :], block)
         keys, values = (own[: block.rows].flatten(0, 1)[:, :seen] for own in grid)
         queries = heads[:, :, :wide].unflatten(2, (kept, shared)).transpose(1, 2).reshape(len(keys), -1, size)
-        logits = torch.baddbmm(self._later(block), queries, keys.transpose(1, 2))
+        logits = torch.bmm(queries, keys.transpose(1, 2))
+        later = block.end - block.start
+        logits[:, :, -later:] += self._late[: later * shared, :later]
         found = torch.bmm(torch.softmax(logits, -1, out=logits), values)
         return self._heads.attended(found)
 
-    def _last(self, states: Any, rows: Sequence[tuple[int, ...]], grid: _Grid, blocks: Sequence[_Block]) -> Any:
+    def _last(self, states: Any, rows: Sequence[tuple[int, ...]], grid: _Grid, blocks: Sequence[Block]) -> Any:
         """The last layer, of whose other tokens only keys and values are made."""
         import torch
 
@@ -143,7 +128,7 @@ class BranchPass:
         turns = self._turns.keys.view(self._most, kept, -1)[:width].transpose(0, 1)
         torch.view_as_complex(grid.keys[:, :, first:].unflatten(-1, (-1, 2))).mul_(turns)
         places = torch.tensor([len(row) - 1 for row in rows])
-        last = states[[_cell(blocks, row, len(own) - 1) for row, own in enumerate(rows)]]
+        last = states[[cell(blocks, row, len(own) - 1) for row, own in enumerate(rows)]]
         queries = turned(normed(last, weights.tiny).states @ layer.reads[:at].T, self._turns.queries[places])
         logits = torch.bmm(queries.view(-1, shared, size), grid.keys.flatten(0, 1).transpose(1, 2))
         if int(places.min()) < width - 1:
@@ -164,27 +149,12 @@ class BranchPass:
             for room, own in zip(grid, self._before[layer], strict=True):
                 room[:, :, : self._first] = own
 
-    def _keep(self, grid: _Grid, keys: Any, values: Any, block: _Block) -> None:
+    def _keep(self, grid: _Grid, keys: Any, values: Any, block: Block) -> None:
         """Writes a block's keys and values, (rows, tokens, kept, size), and the trunk's for rows that part later."""
         for room, own in zip(grid, (keys, values), strict=True):
             place = room[:, :, self._first + block.start : self._first + block.end]
             place[: block.rows] = own.transpose(1, 2)
             place[block.rows :] = place[0]
-
-    def _later(self, block: _Block) -> Any:
-        """What is added to a block's logits: -inf at keys that come later."""
-        size = block.end - block.start
-        end = self._first + self._most + size
-        return self._late[: size * self._heads.shared, end - self._first - block.end : end]
-
-    def _blocks(self, parted: Sequence[int], width: int) -> list[_Block]:
-        """Blocks that see multiples of a step; none is under half of one, but where all tokens are fewer."""
-        first, least = self._size - self._first % STEP, STEP // 2
-        ends = range(first if first >= least else first + STEP, width - least + 1, self._size)
-        found: list[_Block] = []
-        for start, end in pairwise([0, *ends, width]):
-            found.append(_Block(start, end, bisect_left(parted, end), found[-1].cells.stop if found else 0))
-        return found
 
 
 def _padded(rows: Sequence[tuple[int, ...]], width: int) -> Any:
@@ -194,16 +164,3 @@ def _padded(rows: Sequence[tuple[int, ...]], width: int) -> Any:
 
     each = chain.from_iterable((*row, *row[-1:] * (width - len(row))) for row in rows)
     return torch.from_numpy(np.fromiter(each, np.int64, len(rows) * width)).view(len(rows), width)
-
-
-def _cells(block: _Block, width: int) -> Any:
-    """Where a block's tokens stand in the rows, one after the other."""
-    import torch
-
-    return (torch.arange(block.rows)[:, None] * width + torch.arange(block.start, block.end)).flatten()
-
-
-def _cell(blocks: Sequence[_Block], row: int, place: int) -> int:
-    """Where a token stands among all that is run."""
-    block = next(block for block in blocks if place < block.end)
-    return block.done + row * (block.end - block.start) + place - block.start
