@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attribution_throughput import COUNTS, LABELS, PREFIX, SLOW, STEPS, Scores, Ways  # isort: split
+from attribution_throughput import LABELS, PREFIX, SLOW, STEPS, Scores, Ways  # isort: split
 
 from attribution_inputs import small_llama, tiny_llama
 from attribution_throughput import check_installed, difference, setting
@@ -36,6 +36,8 @@ RESULTS = Path(__file__).resolve().parent / "results" / "attribution_accuracy.js
 METHOD = "integrated_gradients"
 FIXED = (3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 90, 100, 110, 125, 150, 175, 200, 250)
 REFERENCE = {"tiny": 300, "tiny, 0.02": 100, "small": 100}
+# Inputs; of the small model fewer, as captum alone takes an hour of 64 and many numbers of points are tried.
+COUNTS = {"tiny": 64, "tiny, 0.02": 64, "small": 2}
 WANTED = 0.01
 # Weights of the tiny and the small model are drawn wide, so that answers differ; 0.02 is what configurations come with.
 MODELS: dict[str, Callable[[Any], Any]] = {
@@ -93,7 +95,7 @@ def compared(name: str, ways: Ways, repeat: int) -> dict[str, Any]:
     """Seconds and accuracy of each way."""
     import attribution_throughput
 
-    count = COUNTS[name.partition(",")[0], METHOD]
+    count = COUNTS[name]
     right = scores_of(replies_of(ways, count, REFERENCE[name]))
     known = {"ours, auto": accuracy(replies_of(ways, count, "auto"), right)}
     fixed = {STEPS: replies_of(ways, count, STEPS)}
@@ -182,7 +184,7 @@ def main() -> None:
             ways = compared(name, Ways(model, tokenizer, prefix), given.repeat)
             size = sum(weight.numel() for weight in model.parameters())
             run = {
-                "model": name, "parameters": size, "prefix": prefix, "inputs": COUNTS[name.partition(",")[0], METHOD],
+                "model": name, "parameters": size, "prefix": prefix, "inputs": COUNTS[name],
                 "reference_points": REFERENCE[name], "repeat": given.repeat, "when": when, "load": load, "ways": ways,
             }  # fmt: skip
             for way, row in ways.items():

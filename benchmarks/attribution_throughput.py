@@ -9,8 +9,8 @@ and 16 at a time), which are faster than its wrappers for language models; inseq
 turns; the processor's time counts, which other work on the machine stretches less, of the best of ``--repeat`` turns
 (one turn where a turn takes over 15 s). Engine and wrappers are built once, before; the first turn, in which the engine
 tries the model's cache out, is not counted. ``ours`` reads texts: tokenizing and finding the words' tokens are in it.
-The pass over the prefix is in it too, but not for leave one out: that engine keeps its last eight caches, and so still
-has the prefix, and on the small model its four inputs, from the turn before (about a twentieth of that work).
+The pass over the prefix is in it too, but where leave one out is repeated: that engine keeps its last eight caches, and
+so still has the prefix from the turn before (256 tokens of about 140,000).
 
 With N inputs of P shared and Q own tokens and S points, a plain loop runs N S (P + Q) tokens forth and back, ours
 P + N S Q, and of the model's last layer only what the last token needs. Leave one out runs each input once and each of
@@ -45,11 +45,6 @@ ITEMS, PREFIX, STEPS, AT_ONCE = 64, 256, 50, 16
 SLOW = 15.0  # seconds of a turn that is not repeated
 LABELS = (" ethical", " unethical")
 METHODS = ("input_x_gradient", "integrated_gradients", "leave_one_out")
-# Inputs that each way is asked for; of the small model fewer, as one turn of 64 would take up to an hour.
-COUNTS = {
-    ("tiny", "input_x_gradient"): 64, ("tiny", "integrated_gradients"): 64, ("tiny", "leave_one_out"): 64,
-    ("small", "input_x_gradient"): 64, ("small", "integrated_gradients"): 2, ("small", "leave_one_out"): 4,
-}  # fmt: skip
 
 NOTES = """
 Integrated gradients run 50 points of every token forth and back in all libraries. Ours takes the layers of such models
@@ -57,15 +52,16 @@ Integrated gradients run 50 points of every token forth and back in all librarie
 all methods of gradients: of the last layer only keys are made, and what the last token needs; attention sees few keys
 that come later; no memory of the way forth but what the way back needs. For integrated gradients the first layer's
 queries, keys and values of all points are made of two products, since what is between two inputs is a mix of these.
-The look at one or two inputs, by the model's own gradients, is in the times. Other models run as always, batched: about
-1.7 times as fast as captum on the tiny one for integrated gradients, 2.7 times for input x gradient. What is gained by
-as many points as each input needs, which is how `dfar explain` runs, is in `attribution_accuracy.md`. Leave one out is
-compared with captum as it comes, one changed input at a time, and with 16 at a time: that is batched like ours and runs
-about twice the tokens. Of the tiny model's time for input x gradient a third goes to finding the tokens: what prompts
-have in common is read once where the tokenizer allows it, the rest once for its places and once with the options.
-Ratios move by a tenth and more from run to run, those of calls that take a tenth of a second by more: over runs of one
-day ours was 3.2 to 3.9 times as fast as captum for input x gradient of the tiny model without a prefix, and 3.3 to 3.5
-times for integrated gradients there.
+Leave one out takes them written out too, forth only: all copies of an input at once, each from about its changed token
+on, and what the first layer reads is made once per token and place. The look at one or two inputs, by the model itself,
+is in the times. Other models run as always, batched: about 1.7 times as fast as captum on the tiny one for integrated
+gradients, 2.7 times for input x gradient. What is gained by as many points as each input needs, which is how `dfar
+explain` runs, is in `attribution_accuracy.md`. Leave one out is compared with captum as it comes, one changed input at
+a time, and with 16 at a time: that is batched like ours and runs about twice the tokens. Of the tiny model's time for
+input x gradient a third goes to finding the tokens: what prompts have in common is read once where the tokenizer allows
+it, the rest once for its places and once with the options. Ratios move by a tenth and more from run to run, those of
+calls that take a tenth of a second by more: over runs of one day ours was 3.2 to 3.9 times as fast as captum for input
+x gradient of the tiny model without a prefix, and 3.3 to 3.5 times for integrated gradients there.
 """.strip()
 
 Scores = list[list[float]]
@@ -132,10 +128,10 @@ class Ways:
 
         asked, sizes = [], []
         for (_, _, spans), prompt in zip(self.explained(count), self.prompts, strict=False):
-            options = ((LABELS[0],),)
-            asked.append(ScoreOptions(plain(prompt), options))
+            conversation, options = plain(prompt), ((LABELS[0],),)
+            asked.append(ScoreOptions(conversation, options))
             asked += [
-                ScoreOptions(plain(prompt), options, hidden=(Place(0, 0, a, b),), hiding="token") for a, b in spans
+                ScoreOptions(conversation, options, hidden=(Place(0, 0, a, b),), hiding="token") for a, b in spans
             ]
             sizes.append(len(spans) + 1)
         said = [reply.logprobs[0] for reply in self.engine.ask(asked) if isinstance(reply, OptionScores)]
@@ -309,6 +305,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--model", choices=("tiny", "small"), help="only this one; the other's results stay")
     parser.add_argument("--method", choices=METHODS, help="only this one; the others' results stay")
+    parser.add_argument("--prefix", type=int, choices=(0, PREFIX), help="only with so many shared tokens, likewise")
     given = parser.parse_args()
     check_installed()
     tokenizer, machine = setting()
@@ -317,25 +314,24 @@ def main() -> None:
         if given.model not in (None, name):
             continue
         model = make(tokenizer)
-        for prefix in (0, PREFIX):
+        for prefix in (0, PREFIX) if given.prefix is None else (given.prefix,):
             ways = Ways(model, tokenizer, prefix)
             lengths = [len(ids) for ids, _, _ in ways.explained(ITEMS)]
             for method in METHODS if given.method is None else (given.method,):
-                count = COUNTS[name, method]
-                rows = timed(ways.of(method, count, whole_path=method == "integrated_gradients"), count, given.repeat)
+                rows = timed(ways.of(method, ITEMS, whole_path=method == "integrated_gradients"), ITEMS, given.repeat)
                 runs.append(
                     {
                         "model": name, "parameters": sum(weight.numel() for weight in model.parameters()),
                         "repeat": given.repeat, "prefix": prefix, "mean_tokens": round(sum(lengths) / len(lengths), 1),
-                        "method": method, "inputs": count, "ways": rows,
+                        "method": method, "inputs": ITEMS, "ways": rows,
                     }
                 )  # fmt: skip
-                print(name, prefix, method, count, flush=True)
+                print(name, prefix, method, flush=True)
                 for way, row in rows.items():
                     print(f"  {way:22} {row}", flush=True)
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if RESULTS.is_file() else []
-    new = {(run["model"], run["method"]) for run in runs}
-    runs += [run for run in kept if (run["model"], run["method"]) not in new]
+    new = {(run["model"], run["prefix"], run["method"]) for run in runs}
+    runs += [run for run in kept if (run["model"], run["prefix"], run["method"]) not in new]
     order = sorted(runs, key=lambda run: (int(run["parameters"]), int(run["prefix"]), METHODS.index(run["method"])))
     found = {"machine": machine, "runs": order}
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
