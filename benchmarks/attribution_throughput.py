@@ -14,7 +14,7 @@ so still has the prefix from the turn before (256 tokens of about 140,000).
 
 With N inputs of P shared and Q own tokens and S points, a plain loop runs N S (P + Q) tokens forth and back, ours
 P + N S Q, and of the model's last layer only what the last token needs. Leave one out runs each input once and each of
-its Q copies from its changed token on, about N Q Q / 2 tokens instead of N Q (P + Q).
+its Q copies from about its changed token on, about N Q Q / 2 tokens instead of N Q (P + Q).
 
 captum and inseq are no dependencies of the toolkit; both in an environment of their own:
 
@@ -53,17 +53,17 @@ all methods of gradients: of the last layer only keys are made, and what the las
 that come later; no memory of the way forth but what the way back needs. For integrated gradients the first layer's
 queries, keys and values of all points are made of two products, since what is between two inputs is a mix of these.
 Leave one out takes them written out too, forth only: all copies of an input at once, each from about its changed token
-on, and what the first layer reads is made once per token and place. The look at one or two inputs, by the model itself,
-is in the times. Other models run as always, batched: about 1.7 times as fast as captum on the tiny one for integrated
-gradients, 2.7 times for input x gradient. What is gained by as many points as each input needs, which is how `dfar
-explain` runs, is in `attribution_accuracy.md`. Leave one out is compared with captum as it comes, one changed input at
-a time, and with 16 at a time: that is batched like ours and runs about twice the tokens. Of the tiny model's time for
-input x gradient a third goes to finding the tokens: what prompts have in common is read once where the tokenizer allows
-it, the rest once for its places and once with the options. Integrated gradients and leave one out of the small model
-were timed beside other work, hours as they take; of 2 and 4 of these inputs, alone on the machine, ours was 2.1 and 2.4
-times as fast as captum, with the prefix 9.4 and 8.3 times. Ratios move by a tenth and more from run to run, those of
-calls that take a tenth of a second by more: over runs of one day ours was 3.2 to 3.9 times as fast as captum for input
-x gradient of the tiny model without a prefix, and 3.3 to 3.5 times for integrated gradients there.
+on, and what the first layer reads is made once per token and place. The look at up to three inputs, by the model
+itself, is in the times. Other models run as always, batched: about 1.7 times as fast as captum on the tiny one for
+integrated gradients, 2.7 times for input x gradient. What is gained by as many points as each input needs, which is how
+`dfar explain` runs, is in `attribution_accuracy.md`. Leave one out is compared with captum as it comes, one changed
+input at a time, and with 16 at a time: that is batched like ours and runs about twice the tokens. Of the tiny model's
+time for input x gradient a third goes to finding the tokens: what prompts have in common is read once where the
+tokenizer allows it, the rest once for its places and once with the options. Integrated gradients and leave one out of
+the small model were timed beside other work, hours as they take; of 2 and 4 of these inputs, alone on the machine, ours
+was 2.1 and 2.4 times as fast as captum, with the prefix 9.4 and 8.3 times. Ratios move by a tenth and more from run to
+run, those of calls that take a tenth of a second by more: over runs of one day ours was 3.2 to 3.9 times as fast as
+captum for input x gradient of the tiny model without a prefix, and 3.3 to 3.5 times for integrated gradients there.
 """.strip()
 
 Scores = list[list[float]]

@@ -184,7 +184,7 @@ def _scored(
         branches = BranchPass(weights, before_of(store.alone(prefix).cache, weights) if prefix else [], most)
         for family in own:
             for part in family.parts:
-                logits = head.said(branches.states(*family.rows(jobs, part))[1:])
+                logits = head.all_logits(branches.states(*family.rows(jobs, part))[1:])
                 lines: dict[tuple[int, Tokens], int] = {(at, ()): at for at in range(len(part))}
                 replies = option_replies(logits, [jobs[at] for at in part], lines)
                 found |= {at: reply for at, reply in zip(part, replies, strict=True) if isinstance(reply, OptionScores)}

@@ -33,7 +33,7 @@ def said(model: Any, prefix: Row, rows: list[Row], parted: list[int], most: int 
         if prefix:
             before = before_of(model(torch.tensor([prefix]), use_cache=True).past_key_values, weights)
         states = BranchPass(weights, before, most or max(map(len, rows))).states(rows, parted)
-        return Head(weights).said(states)
+        return Head(weights).all_logits(states)
 
 
 def alone(model: Any, prefix: Row, rows: list[Row]) -> Any:

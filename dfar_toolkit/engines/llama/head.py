@@ -75,13 +75,13 @@ class Head:
         """Gradients of the sums by the states, (states, hidden)."""
         return norm_back(past.along.expand_as(past.norm.states).clone(), past.norm)
 
-    def said(self, states: Any) -> Any:
+    def all_logits(self, states: Any) -> Any:
         """Logits of all tokens, (states, vocabulary).
 
         Args:
             states: (states, hidden).
         """
-        return (normed(states, self._tiny).states * self._scale) @ self._matrix.T
+        return self._of(normed(states, self._tiny))
 
     def log_probs(self, states: Any, tokens: Any) -> tuple[Any, Said]:
         """Logarithms of probabilities of tokens, (states, wanted), and what the way back needs.
@@ -91,10 +91,13 @@ class Head:
             tokens: Wanted ones of each, (states, wanted).
         """
         norm = normed(states, self._tiny)
-        said = ((norm.states * self._scale) @ self._matrix.T).log_softmax(-1)
+        said = self._of(norm).log_softmax(-1)
         return said.gather(1, tokens), Said(norm, tokens, said)
 
     def log_probs_back(self, slopes: Any, past: Said) -> Any:
         """From gradients by values, (states, wanted), to those by states, (states, hidden)."""
         by_logits = past.all.exp().mul_(-slopes.sum(-1, keepdim=True)).scatter_add_(1, past.tokens, slopes)
         return norm_back((by_logits @ self._matrix) * self._scale, past.norm)
+
+    def _of(self, norm: Normed) -> Any:
+        return (norm.states * self._scale) @ self._matrix.T
